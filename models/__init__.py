@@ -1,0 +1,1 @@
+"""The workshop: fine-tune, export, quantize and evaluate what the service serves."""

@@ -1,0 +1,91 @@
+"""Extractive question answering: rows {"question", "context", "answers": {"text", "answer_start"}}."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer, DataCollatorWithPadding
+
+from models.finetune.trainer import train_stage
+from models.recipe import Recipe, Stage, Training
+from models.rows import Row, pick_rows
+
+_NOBODY = {"text": [], "answer_start": []}
+
+
+def unanswerable_rows(rows: list[Row], share: float, seed: int) -> list[Row]:
+    """Questions of `share` of the rows, each beside another row's context, which does not hold their answer."""
+    chooser = random.Random(seed)
+    answered = [row for row in rows if row["answers"]["text"]]
+    made = []
+    for row in chooser.sample(answered, int(len(answered) * share)):
+        other = chooser.choice(answered)["context"]
+        if row["answers"]["text"][0].lower() not in other.lower():
+            made.append({"question": row["question"], "context": other, "answers": _NOBODY})
+    return made
+
+
+def _span_of(offsets: list[tuple[int, int]], sequence: list[int | None], start: int, end: int) -> tuple[int, int]:
+    """First and last token of context[start:end]; (0, 0), the [CLS] token, when the window does not hold all of it."""
+    inside = [
+        index
+        for index, ((left, right), part) in enumerate(zip(offsets, sequence, strict=True))
+        if part == 1 and right > start and left < end
+    ]
+    if not inside or offsets[inside[0]][0] > start or offsets[inside[-1]][1] < end:
+        return 0, 0
+    return inside[0], inside[-1]
+
+
+def window_features(rows: list[Row], tokenizer: Any, training: Training) -> list[dict[str, Any]]:
+    """Cut every row into overlapping windows with the answer's token positions.
+
+    Windows without the answer of an answerable row are kept only as often as `extra.empty_windows` says.
+    """
+    chooser = random.Random(training.seed)
+    keep = training.extra.get("empty_windows", 0.1)
+    batch = tokenizer(
+        [row["question"].strip() for row in rows],
+        [row["context"] for row in rows],
+        truncation="only_second",
+        max_length=training.max_length,
+        stride=int(training.extra.get("stride", 96)),
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    features = []
+    for index, owner in enumerate(batch["overflow_to_sample_mapping"]):
+        answers = rows[owner]["answers"]
+        first = last = 0
+        if answers["text"]:
+            start = answers["answer_start"][0]
+            end = start + len(answers["text"][0])
+            first, last = _span_of(batch["offset_mapping"][index], batch.sequence_ids(index), start, end)
+            if last == 0 and chooser.random() > keep:
+                continue
+        inputs = {
+            name: batch[name][index] for name in ("input_ids", "token_type_ids", "attention_mask") if name in batch
+        }
+        features.append({**inputs, "start_positions": first, "end_positions": last})
+    return features
+
+
+def finetune_reader(recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path) -> tuple[Any, Any]:
+    """Train a span head on `start`; return (model, tokenizer)."""
+    training = stage.training
+    rows = pick_rows(stage.sources, data, training.seed)
+    rows += unanswerable_rows(rows, training.extra.get("no_answer", 0.0), training.seed)
+    tokenizer = AutoTokenizer.from_pretrained(start)
+    torch.manual_seed(training.seed)
+    model = AutoModelForQuestionAnswering.from_pretrained(
+        start,
+        hidden_dropout_prob=training.hidden_dropout,
+        attention_probs_dropout_prob=training.attention_dropout,
+        attn_implementation=training.attention,
+    )
+    features = window_features(rows, tokenizer, training)
+    collate = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
+    return train_stage(model, features, collate, training, run=run), tokenizer

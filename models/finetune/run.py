@@ -1,0 +1,43 @@
+"""A recipe's stages in order, each from the weights of the one before."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from models.finetune.answering import finetune_reader
+from models.finetune.classification import finetune_classifier
+from models.finetune.summarization import finetune_summarizer
+from models.recipe import Recipe
+
+_TRAINERS = {
+    "text-classification": finetune_classifier,
+    "question-answering": finetune_reader,
+    "summarization": finetune_summarizer,
+}
+
+
+def _checked_base(recipe: Recipe, base: str | None) -> str:
+    """The base to start from; raises ValueError when its weights are not the recipe's."""
+    chosen = base or recipe.base
+    weights = Path(chosen) / "model.safetensors"
+    if recipe.base_sha256 and weights.is_file():
+        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+        if found != recipe.base_sha256:
+            raise ValueError(f"{weights}: sha256 is {found}, the recipe wants {recipe.base_sha256}")
+    return chosen
+
+
+def finetune_recipe(recipe: Recipe, *, base: str | None, data: Path, runs: Path) -> Path:
+    """Run every stage that is not done yet; return the folder of the trained model (runs/NAME/STAGE/final)."""
+    start = _checked_base(recipe, base)
+    final = Path(start)
+    for stage in recipe.stages:
+        run = runs / recipe.name / stage.name
+        final = run / "final"
+        if not (final / "config.json").is_file():
+            model, tokenizer = _TRAINERS[recipe.task](recipe, stage, start=start, data=data, run=run)
+            model.save_pretrained(final)
+            tokenizer.save_pretrained(final)
+        start = str(final)
+    return final

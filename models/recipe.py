@@ -1,0 +1,104 @@
+"""A recipe: everything that makes one model, as a small TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Task = Literal["text-classification", "question-answering", "summarization"]
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Section):
+    """One data set: files under the data folder, where the public finds it, and its terms."""
+
+    files: tuple[str, ...]
+    home: str
+    licence: str
+    cap: int | None = None
+    """Rows taken at most, chosen by the recipe's seed."""
+    repeat: int = 1
+    """Times each row is seen in an epoch."""
+    select: dict[str, str] = Field(default_factory=dict)
+    """Only rows whose fields equal these."""
+
+
+class Training(_Section):
+    """Hyper-parameters, in the meaning that transformers' TrainingArguments gives them."""
+
+    epochs: float
+    batch_size: int
+    learning_rate: float
+    max_length: int
+    seed: int
+    warmup_ratio: float = 0.1
+    weight_decay: float = 0.01
+    hidden_dropout: float = 0.1
+    attention_dropout: float = 0.0
+    """Zero by default: drawing the masks is slower on a CPU than the attention itself."""
+    attention: Literal["eager", "sdpa"] = "sdpa"
+    label_smoothing: float = 0.0
+    save_steps: int = 500
+    extra: dict[str, float] = Field(default_factory=dict)
+    """What only one task's training knows, such as `no_answer` for question answering."""
+
+
+class Stage(_Section):
+    """One pass of training over its own data; stages run in order, each from the last one's weights."""
+
+    name: str
+    sources: tuple[Source, ...]
+    training: Training
+
+
+class Seq2Seq(_Section):
+    """Shape of the encoder-decoder that is made from an encoder ("A seq2seq from MiniLM")."""
+
+    vocabulary: int
+    decoder_layers: int
+
+
+class Evaluation(_Section):
+    """What the scores are measured on, and how much of each int8 may lose (in points)."""
+
+    files: tuple[str, ...]
+    home: str
+    tolerance: dict[str, float]
+    bars: dict[str, float] = Field(default_factory=dict)
+
+
+class Recipe(_Section):
+    """Everything that makes one model: base, data, hyper-parameters, seed, evaluation."""
+
+    name: str
+    task: Task
+    description: str
+    base: str
+    """Hub id, or a folder."""
+    base_sha256: str | None = None
+    """Of the base's model.safetensors, checked before it is used."""
+    labels: tuple[str, ...] = ()
+    stages: tuple[Stage, ...]
+    evaluation: Evaluation
+    seq2seq: Seq2Seq | None = None
+    serving: dict[str, object] = Field(default_factory=dict)
+    """Goes into the artifact's config.json under "shoal": generation defaults and the like."""
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe by name (models/recipes/NAME.toml) or by path.
+
+    Raises FileNotFoundError and pydantic.ValidationError.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = RECIPES / f"{name_or_path}.toml"
+    return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

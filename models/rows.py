@@ -1,0 +1,47 @@
+"""Rows of data: JSON lines, plain or xz, picked as a recipe's sources say."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from models.recipe import Source
+
+Row = dict[str, Any]
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the objects of a .jsonl or .jsonl.xz file.
+
+    Splits on "\\n" only: some texts hold U+2028, which str.splitlines would split at.
+    """
+    opened = (
+        lzma.open(path, "rt", encoding="utf-8", newline="\n")
+        if path.suffix == ".xz"
+        else path.open(encoding="utf-8", newline="\n")
+    )
+    with opened as lines:
+        for line in lines:
+            if line.strip():
+                yield json.loads(line)
+
+
+def pick_rows(sources: tuple[Source, ...], data: Path, seed: int) -> list[Row]:
+    """Read every source under `data`, filtered, capped and repeated as it says. Deterministic by `seed`."""
+    chooser = random.Random(seed)
+    picked: list[Row] = []
+    for source in sources:
+        rows = [
+            row
+            for file in source.files
+            for row in read_rows(data / file)
+            if all(row.get(field) == value for field, value in source.select.items())
+        ]
+        if source.cap is not None and len(rows) > source.cap:
+            rows = chooser.sample(rows, source.cap)
+        picked.extend(rows * source.repeat)
+    return picked

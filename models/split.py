@@ -1,0 +1,94 @@
+"""The split of an encoder-decoder for serving: encoder.onnx and decoder.onnx, every weight stored once.
+
+Optimum writes three graphs: the encoder, the decoder's first step (which also projects the encoder's output into the
+cross-attention caches) and its later steps (which take those caches). The later steps accept an empty past, so the first
+step is needed only for its projections; these go to the end of the encoder.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from models.graph import Array, Graph, tidy
+
+_CROSS = re.compile(r"present\.\d+\.encoder\.(key|value)")
+_STATES = "encoder_hidden_states"
+
+
+class SplitError(RuntimeError):
+    """The graphs cannot be split, or the split computes something else."""
+
+
+def _projections(path: Path) -> onnx.ModelProto:
+    """The part of decoder_model.onnx that makes the cross-attention caches from the encoder's output."""
+    graph = Graph.load(path)
+    tidy(graph)
+    graph.outputs = [name for name in graph.outputs if _CROSS.fullmatch(name)]
+    model = graph.finish()
+    read = {name for node in model.graph.node for name in node.input}
+    strangers = read & set(graph.inputs) - {_STATES}
+    if not graph.outputs or strangers:
+        raise SplitError(f"{path.name}: the cross-attention caches depend on {sorted(strangers) or 'nothing'}")
+    for field in (model.graph.input, model.graph.output):
+        kept = [value for value in field if value.name == _STATES or value.name in graph.outputs]
+        del field[:]
+        field.extend(kept)
+    return model
+
+
+def _encoder(encoder: Path, decoder: Path) -> onnx.ModelProto:
+    graph = Graph.load(encoder)
+    tidy(graph)
+    # A prefix, so that no tensor of one graph takes the name of another in the other.
+    projections = onnx.compose.add_prefix(_projections(decoder), "cross/", rename_inputs=False, rename_outputs=False)
+    first = graph.finish()
+    projections.ir_version = first.ir_version
+    return onnx.compose.merge_models(first, projections, io_map=[("last_hidden_state", _STATES)])
+
+
+def _run(path: Path, feed: dict[str, Array]) -> dict[str, Array]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(names, {i.name: feed[i.name] for i in session.get_inputs()}), strict=True))
+
+
+def _check(optimum: Path, out: Path) -> None:
+    """Compare one step of both forms on two rows, one padded. Raises SplitError."""
+    feed: dict[str, Array] = {
+        "input_ids": np.arange(4, 16, dtype=np.int64).reshape(2, 6),
+        "attention_mask": np.array([[1] * 6, [1] * 4 + [0] * 2], np.int64),
+    }
+    caches = _run(out / "encoder.onnx", feed)
+    states = _run(optimum / "encoder_model.onnx", feed)["last_hidden_state"]
+    step: dict[str, Array] = {"input_ids": np.array([[3], [5]], np.int64)}
+    step["encoder_attention_mask"] = feed["attention_mask"]
+    wanted = _run(optimum / "decoder_model.onnx", {**step, _STATES: states})
+    for name, value in {**wanted, **caches}.items():
+        step[name.replace("present", "past_key_values")] = value if _CROSS.fullmatch(name) else value[:, :, :0]
+    found = {**caches, **_run(out / "decoder.onnx", step)}
+    for name, value in wanted.items():
+        if found[name].shape != value.shape or not np.allclose(found[name], value, rtol=1e-3, atol=1e-4):
+            raise SplitError(f"{name} differs between Optimum's graphs and the split ones")
+
+
+def split_seq2seq(optimum: Path, out: Path) -> None:
+    """Write encoder.onnx and decoder.onnx into `out` from the three graphs in `optimum`.
+
+    encoder.onnx: input_ids, attention_mask -> present.{i}.encoder.key|value, each [rows, heads, source, head_dim].
+    decoder.onnx: input_ids [rows, 1], encoder_attention_mask, past_key_values.{i}.{decoder,encoder}.key|value (the
+    decoder's may have length 0) -> logits [rows, 1, vocabulary], present.{i}.decoder.key|value.
+
+    Raises SplitError when a first step computed by both forms is not the same.
+    """
+    onnx.save(_encoder(optimum / "encoder_model.onnx", optimum / "decoder_model.onnx"), out / "encoder.onnx")
+    decoder = Graph.load(optimum / "decoder_with_past_model.onnx")
+    tidy(decoder)
+    decoder.save(out / "decoder.onnx")
+    _check(optimum, out)

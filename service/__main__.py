@@ -1,0 +1,32 @@
+"""python -m service: serve what the settings say, in one process."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import uvicorn
+
+from service.app import create_app
+from service.config import Settings
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; running requests get `drain_s` to finish."""
+    # Tokenizers' own pool would compete with the workers.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        access_log=settings.log_level == "debug",
+        timeout_graceful_shutdown=settings.drain_s,
+        server_header=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The one settings object: read once from SHOAL_* in the environment, then frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ARTIFACTS = Path(__file__).resolve().parent.parent / "models" / "artifacts"
+
+
+class Settings(BaseSettings):
+    """Each field is a SHOAL_NAME variable; its description is the README's line for it."""
+
+    model_config = SettingsConfigDict(env_prefix="SHOAL_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    models_dir: Path = Field(ARTIFACTS, description="Folder with one sub-folder a model.")
+    models: str = Field("", description="Names of the models to load, separated by commas; empty loads all.")
+    threads: int = Field(0, ge=0, le=256, description="Worker threads; 0 takes what affinity and cgroup quota allow.")
+    batch_tokens: int = Field(256, ge=1, description="Padded tokens a forward pass may hold; a longer row runs alone.")
+    batch_slack_tokens: int = Field(
+        12, ge=0, description="Padding a row may cost to share a pass: what a pass of its own costs, in tokens."
+    )
+    queue_rows: int = Field(1024, ge=1, description="Rows that may wait for a model; beyond it requests get 429.")
+    max_inputs: int = Field(128, ge=1, description="Inputs in one request.")
+    max_input_chars: int = Field(200_000, ge=1, description="Characters in one text.")
+    max_body_bytes: int = Field(8_388_608, ge=1, description="Bytes in one request body.")
+    stuck_after_s: float = Field(
+        60.0, gt=0, description="Seconds that one forward pass may take before /health turns false."
+    )
+    drain_s: int = Field(30, ge=0, description="Seconds that running requests get to finish on shutdown.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    def model_names(self) -> tuple[str, ...]:
+        """The names in `models`, empty for all."""
+        return tuple(name.strip() for name in self.models.split(",") if name.strip())

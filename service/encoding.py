@@ -1,0 +1,91 @@
+"""Text to token ids and back, with character offsets and without shared state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from service.errors import ArtifactError
+
+Ids = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One row as a model reads it."""
+
+    ids: Ids
+    type_ids: Ids
+    truncated_at: int | None = None
+    """Character where reading stopped, None when all of it was read."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A question with a stretch of its context."""
+
+    encoding: Encoding
+    first: int
+    """Position in the row of the context's first token."""
+    offsets: list[tuple[int, int]]
+    """Character span in the whole context of each context token, from position `first` on."""
+
+
+class Tokenizer:
+    """A model's tokenizer.json. Safe to use from several threads: truncation is done on encodings, not set on it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ArtifactError if the file is missing or not a tokenizer."""
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the binding raises bare Exception
+            raise ArtifactError(f"{path}: no tokenizer ({error})") from error
+        # MiniLM's file pads everything to 128 and cuts there; both are decided here, a row at a time.
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+
+    def _row(self, encoding: tokenizers.Encoding, truncated_at: int | None = None) -> Encoding:
+        return Encoding(np.array(encoding.ids), np.array(encoding.type_ids), truncated_at)
+
+    def encode(self, text: str, max_tokens: int) -> Encoding:
+        """One text, cut at `max_tokens` (special tokens included)."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        room = max_tokens - self._tokenizer.num_special_tokens_to_add(False)
+        truncated_at = None
+        if len(encoding) > room:
+            encoding.truncate(room)
+            truncated_at = encoding.offsets[-1][1]
+        return self._row(self._tokenizer.post_process(encoding), truncated_at)
+
+    def windows(self, question: str, context: str, *, max_tokens: int, stride: int) -> tuple[list[Window], int | None]:
+        """The question beside overlapping stretches of the context; neighbours share `stride` tokens.
+
+        A question that leaves less than half of a row for the context is cut. Returns the windows and the
+        character where the question was cut, None if it was not.
+        """
+        asked = self._tokenizer.encode(question, add_special_tokens=False)
+        text = self._tokenizer.encode(context, add_special_tokens=False)
+        room = max_tokens - self._tokenizer.num_special_tokens_to_add(True)
+        cut_at = None
+        if len(asked) > room // 2:
+            asked.truncate(room // 2)
+            cut_at = asked.offsets[-1][1]
+        room -= len(asked)
+        if len(text) > room:
+            text.truncate(room, stride=min(stride, room - 1))
+        return [self._window(asked, stretch) for stretch in (text, *text.overflowing)], cut_at
+
+    def _window(self, asked: tokenizers.Encoding, stretch: tokenizers.Encoding) -> Window:
+        row = self._tokenizer.post_process(asked, stretch)
+        first = row.sequence_ids.index(1) if len(stretch) else len(row)
+        return Window(self._row(row), first, stretch.offsets)
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of `ids`, special tokens left out, no space at either end."""
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()

@@ -1,0 +1,1 @@
+"""Encoder-decoder generation, a step at a time."""

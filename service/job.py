@@ -1,0 +1,59 @@
+"""A job: the rows of one request, and the count of those that still have no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.errors import ServiceError
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """What a model reads in one row of a batch, its length, and where its answer goes."""
+
+    job: Job
+    inputs: Any
+    tokens: int
+    arrived_s: float = 0.0
+    result: Any = None
+    answered: bool = False
+
+
+class Job:
+    """Rows that belong to one request; done when each has its answer."""
+
+    __slots__ = ("cancelled", "error", "pending", "rows", "waiter")
+
+    def __init__(self, inputs: Sequence[tuple[Any, int]], waiter: Any = None) -> None:
+        """`inputs` are (what the model reads, its length in tokens); `waiter` is the caller's own."""
+        self.rows = [Row(self, item, tokens) for item, tokens in inputs]
+        self.pending = len(self.rows)
+        self.error: ServiceError | None = None
+        self.waiter = waiter
+        self.cancelled = False
+
+    def results(self) -> list[Any]:
+        """The rows' results in the order given; raises the job's error if a row failed."""
+        if self.error is not None:
+            raise self.error
+        return [row.result for row in self.rows]
+
+    def cancel(self) -> None:
+        """Nobody waits any more: its rows leave before their next pass, and count as answered."""
+        self.cancelled = True
+
+
+@dataclass(slots=True)
+class Pass:
+    """What one forward pass did: the rows it finished with their results, and its size."""
+
+    finished: list[tuple[Row, Any]]
+    rows: int
+    tokens: int
+    padded_tokens: int
+
+
+Passes = Iterator[Pass]
+"""A batch as the scheduler sees it: each `next()` runs one forward pass."""

@@ -1,0 +1,139 @@
+"""Extractive question answering: the stretch of the context that answers a question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from service.artifact import Artifact
+from service.encoding import Encoding, Tokenizer, Window
+from service.errors import InferenceError, InvalidInput
+from service.job import Passes, Row
+from service.model import Array, EncoderModel
+from service.schemas import AnswerParameters, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A question and its context, cut into windows."""
+
+    context: str
+    windows: list[Window]
+    question_cut_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A span of the context; its logit is comparable over all windows of the question."""
+
+    logit: float
+    start: int
+    end: int
+
+
+def span_logits(starts: Array, ends: Array, max_tokens: int) -> Array:
+    """Logit of every span by first token and length - 1: [tokens, max_tokens], -inf where it leaves the window."""
+    tail = np.full(max_tokens - 1, -np.inf)
+    return np.asarray(starts[:, None] + sliding_window_view(np.concatenate([ends, tail]), max_tokens))
+
+
+def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
+    """Byte-level tokens carry the space before them; an answer does not."""
+    while start < end and context[start].isspace():
+        start += 1
+    while end > start and context[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def _best_spans(window: Window, logits: Array, context: str, count: int) -> Iterator[Candidate]:
+    flat = logits.ravel()
+    count = min(count, flat.size)
+    for index in np.argpartition(-flat, count - 1)[:count]:
+        if np.isfinite(flat[index]):
+            first, extra = divmod(int(index), logits.shape[1])
+            start, end = _trimmed(context, window.offsets[first][0], window.offsets[first + extra][1])
+            if start < end:
+                yield Candidate(float(flat[index]), start, end)
+
+
+class Answering:
+    """Answers questions with one model. Contexts may have any length: they are read in overlapping windows."""
+
+    route = "answer"
+
+    def __init__(self, artifact: Artifact, *, batch_tokens: int) -> None:
+        del batch_tokens  # a row is one pass
+        self._tokenizer = Tokenizer(artifact.folder / "tokenizer.json")
+        self._model = EncoderModel(artifact)
+        self._max_tokens = artifact.max_tokens
+
+    def run(self, rows: list[Row]) -> Passes:
+        """The scheduler's callable."""
+        return self._model.run(rows)
+
+    def prepare(self, item: Question, parameters: AnswerParameters) -> tuple[Reading, list[tuple[Encoding, int]]]:
+        """What `finish` wants back, and a row for each window; raises InvalidInput if the context has no tokens."""
+        windows, cut_at = self._tokenizer.windows(
+            item.question, item.context, max_tokens=self._max_tokens, stride=parameters.doc_stride
+        )
+        if not windows[0].offsets:
+            raise InvalidInput("The context holds nothing that the model can read; send text.")
+        rows = [(window.encoding, len(window.encoding)) for window in windows]
+        return Reading(item.context, windows, cut_at), rows
+
+    def finish(self, reading: Reading, outputs: list[dict[str, Array]], parameters: AnswerParameters) -> dict[str, Any]:
+        """The best spans over all windows, with scores that are shares of all spans and of "no answer".
+
+        Raw logits are compared, never scores softmaxed a window at a time, which are not comparable. Raises
+        InferenceError for logits that are no numbers.
+        """
+        best: dict[tuple[int, int], Candidate] = {}
+        everything: list[Array] = []
+        nothing = np.inf
+        for window, output in zip(reading.windows, outputs, strict=True):
+            starts, ends = output["start_logits"].astype(np.float64), output["end_logits"].astype(np.float64)
+            if not (np.isfinite(starts).all() and np.isfinite(ends).all()):
+                raise InferenceError("The model gave no finite scores for this input.")
+            inside = slice(window.first, window.first + len(window.offsets))
+            logits = span_logits(starts[inside], ends[inside], parameters.max_answer_len)
+            everything.append(logits.ravel())
+            nothing = min(nothing, starts[0] + ends[0])
+            # Spans of neighbouring windows may be the same characters, so each window gives enough for all places.
+            for candidate in _best_spans(window, logits, reading.context, parameters.top_k + 4):
+                known = best.get((candidate.start, candidate.end))
+                if known is None or candidate.logit > known.logit:
+                    best[candidate.start, candidate.end] = candidate
+        candidates = list(best.values())
+        if parameters.handle_impossible_answer or not candidates:
+            candidates.append(Candidate(nothing, 0, 0))
+        return self._result(reading, candidates, np.concatenate([*everything, [nothing]]), parameters.top_k)
+
+    def _result(self, reading: Reading, candidates: list[Candidate], logits: Array, top_k: int) -> dict[str, Any]:
+        highest = logits.max()
+        total = highest + np.log(np.exp(logits - highest).sum())
+        ranked = [
+            {
+                "answer": reading.context[candidate.start : candidate.end],
+                "score": float(np.exp(candidate.logit - total)),
+                "start": candidate.start,
+                "end": candidate.end,
+            }
+            for candidate in sorted(candidates, key=lambda each: (-each.logit, each.start, each.end))[:top_k]
+        ]
+        return {
+            **ranked[0],
+            "answers": ranked,
+            "windows": len(reading.windows),
+            "truncated": reading.question_cut_at is not None,
+            "truncated_at": reading.question_cut_at,
+        }
+
+    def usage(self, reading: Reading, outputs: list[dict[str, Array]]) -> tuple[int, int]:
+        """Input tokens over all windows, and output tokens."""
+        del outputs
+        return sum(len(window.encoding) for window in reading.windows), 0
