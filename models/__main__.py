@@ -1,24 +1,44 @@
-"""Command line of the workshop: python -m models COMMAND ..."""
+"""Command line of the workshop: python -m models COMMAND ... (see `--help` of each)."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from models import commands
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
+    kinds = parser.add_subparsers(dest="command", required=True)
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument("--data", type=Path, default=Path("data"), help="folder with the recipe's data files")
+    runs = argparse.ArgumentParser(add_help=False)
+    runs.add_argument("--runs", type=Path, default=Path("runs"), help="folder for checkpoints and exports")
+    limit = argparse.ArgumentParser(add_help=False)
+    limit.add_argument("--limit", type=int, help="score on this many rows only")
+
+    finetune = kinds.add_parser("finetune", parents=[data, runs], help=commands.finetune.__doc__)
+    finetune.add_argument("recipe", help="name in models/recipes, or a .toml file")
+    finetune.add_argument("--base", help="folder or Hub id to start from instead of the recipe's")
+    export = kinds.add_parser("export", parents=[runs], help=commands.export.__doc__)
+    export.add_argument("recipe")
+    quantize = kinds.add_parser("quantize", parents=[data, runs, limit], help=commands.quantize.__doc__)
+    quantize.add_argument("recipe")
+    evaluate = kinds.add_parser("evaluate", parents=[data, limit], help=commands.evaluate.__doc__)
+    evaluate.add_argument("name")
+    add = kinds.add_parser("add", help=commands.add.__doc__)
+    add.add_argument("source", help="Hub id or folder of a transformers model")
+    add.add_argument("--name", required=True, help="what requests will call it")
+    add.add_argument("--data", type=Path, help="rows to score on, .jsonl or .jsonl.xz in the recipes' fields")
+    add.add_argument("--tolerance", type=float, default=0.5, help="points that int8 may lose on them")
+    return parser
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    finetune = commands.add_parser("finetune", help="train a recipe; goes on from its last checkpoint")
-    finetune.add_argument("recipe")
-    finetune.add_argument("--base", help="folder or Hub id to start from instead of the recipe's")
-    finetune.add_argument("--data", type=Path, default=Path("data"))
-    finetune.add_argument("--runs", type=Path, default=Path("runs"))
-    arguments = parser.parse_args()
-    from models.finetune.run import finetune_recipe
-    from models.recipe import load_recipe
-
-    finetune_recipe(load_recipe(arguments.recipe), base=arguments.base, data=arguments.data, runs=arguments.runs)
+    """Run one command."""
+    arguments = vars(_parser().parse_args())
+    getattr(commands, arguments.pop("command"))(**arguments)
 
 
 if __name__ == "__main__":

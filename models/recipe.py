@@ -89,6 +89,8 @@ class Recipe(_Section):
     stages: tuple[Stage, ...]
     evaluation: Evaluation
     seq2seq: Seq2Seq | None = None
+    notes: str = ""
+    """The model card's limits, in Markdown."""
     serving: dict[str, object] = Field(default_factory=dict)
     """Goes into the artifact's config.json under "shoal": generation defaults and the like."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import lzma
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from models.recipe import Source
 
@@ -19,12 +19,8 @@ def read_rows(path: Path) -> Iterator[Row]:
 
     Splits on "\\n" only: some texts hold U+2028, which str.splitlines would split at.
     """
-    opened = (
-        lzma.open(path, "rt", encoding="utf-8", newline="\n")
-        if path.suffix == ".xz"
-        else path.open(encoding="utf-8", newline="\n")
-    )
-    with opened as lines:
+    opener: Callable[..., IO[str]] = lzma.open if path.suffix == ".xz" else open
+    with opener(path, "rt", encoding="utf-8", newline="\n") as lines:
         for line in lines:
             if line.strip():
                 yield json.loads(line)

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import ORJSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
@@ -68,7 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _told(error: ServiceError) -> Response:
     """The one error body, which Hugging Face's, TEI's and Triton's clients all read."""
     REFUSALS.labels(error.code).inc()
-    return ORJSONResponse({"error": str(error), "error_type": error.code}, error.status, headers=error.headers)
+    body = orjson.dumps({"error": str(error), "error_type": error.code})
+    return Response(body, error.status, error.headers, media_type="application/json")
 
 
 async def _service_error(_: Request, error: Exception) -> Response:

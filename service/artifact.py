@@ -35,6 +35,21 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def task_of(config: dict[str, Any]) -> Task:
+    """The task of a config.json, by its architecture's head; raises ArtifactError for one that no task serves."""
+    architecture = (config.get("architectures") or [""])[0]
+    if architecture.endswith("ForSequenceClassification"):
+        return "text-classification"
+    if architecture.endswith("ForQuestionAnswering"):
+        return "question-answering"
+    if architecture.endswith(("ForConditionalGeneration", "MTModel")):
+        return "summarization"
+    raise ArtifactError(
+        f"config.json names {architecture or 'no architecture'}; served are heads for sequence classification and "
+        "question answering, and encoder-decoders (BART, T5, Marian)"
+    )
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A folder that holds config.json, tokenizer.json and ONNX graphs. Facts about a model come from here only."""
@@ -71,17 +86,7 @@ class Artifact:
     @cached_property
     def task(self) -> Task:
         """Read from the architecture's head; raises ArtifactError for a head that no task serves."""
-        architecture = (self.config.get("architectures") or [""])[0]
-        if architecture.endswith("ForSequenceClassification"):
-            return "text-classification"
-        if architecture.endswith("ForQuestionAnswering"):
-            return "question-answering"
-        if architecture.endswith(("ForConditionalGeneration", "MTModel")):
-            return "summarization"
-        raise ArtifactError(
-            f"{self.folder}: config.json names {architecture or 'no architecture'}; served are heads for sequence "
-            "classification and question answering, and encoder-decoders (BART, T5, Marian)"
-        )
+        return task_of(self.config)
 
     @cached_property
     def graphs(self) -> tuple[Path, ...]:

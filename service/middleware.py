@@ -38,6 +38,9 @@ class RequestMetrics:
         REQUESTS_IN_FLIGHT.inc()
         try:
             await self._app(scope, receive, noted)
+        except Exception:
+            status = "500"  # Starlette answers a fault further out than any middleware
+            raise
         finally:
             REQUESTS_IN_FLIGHT.dec()
             REQUEST_DURATION.labels(_route(scope), status).observe(time.perf_counter() - began_s)

@@ -98,8 +98,12 @@ class Registry:
         self._scheduler.start()
 
     def close(self) -> None:
-        """Stop the workers; whatever waits is answered with Unavailable. Blocks for a pass at most."""
+        """Stop the workers; whatever waits is answered with Unavailable. Blocks for a pass at most.
+
+        A second call does nothing.
+        """
         self._unwatch()
+        self._unwatch = lambda: None
         self._scheduler.close()
 
     def healthy(self) -> bool:

@@ -35,7 +35,10 @@ Questions = Annotated[
     Annotated[Question, Tag("one")] | Annotated[list[Question], Field(min_length=1), Tag("many")],
     Discriminator(_one_or_many),
 ]
-ModelName = Annotated[str | None, Field(description="Name from /v1/models; the task's first model if left out.")]
+ModelName = Annotated[
+    str | None,
+    Field(min_length=1, max_length=255, description="Name from /v1/models; the task's first model if left out."),
+]
 
 
 class ClassifyParameters(_Strict):

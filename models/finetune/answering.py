@@ -13,7 +13,7 @@ from models.finetune.trainer import train_stage
 from models.recipe import Recipe, Stage, Training
 from models.rows import Row, pick_rows
 
-_NOBODY = {"text": [], "answer_start": []}
+_NOBODY: dict[str, list[Any]] = {"text": [], "answer_start": []}
 
 
 def unanswerable_rows(rows: list[Row], share: float, seed: int) -> list[Row]:
@@ -73,7 +73,7 @@ def window_features(rows: list[Row], tokenizer: Any, training: Training) -> list
     return features
 
 
-def finetune_reader(recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path) -> tuple[Any, Any]:
+def finetune_reader(_recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path) -> tuple[Any, Any]:
     """Train a span head on `start`; return (model, tokenizer)."""
     training = stage.training
     rows = pick_rows(stage.sources, data, training.seed)

@@ -22,9 +22,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, max_length: int) -> P
     Digits stand alone, so that a number is copied figure by figure instead of remembered.
     """
     tokenizer = Tokenizer(BPE(unk_token=None))
-    tokenizer.normalizer = normalizers.NFC()
+    # The space before the first word is the normalizer's: ByteLevel's own would stand before every digit.
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Prepend(" ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=True)]
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = BpeTrainer(
@@ -59,7 +60,7 @@ def _embeddings_from(pieces: PreTrainedTokenizerFast, encoder: nn.Module, wordpi
         if piece in _SPECIALS_OF_BERT:
             made[index] = table[vocabulary[_SPECIALS_OF_BERT[piece]]]
             continue
-        text = pieces.backend_tokenizer.decoder.decode([piece])
+        text = pieces.convert_tokens_to_string([piece])
         inner = vocabulary.get("##" + text.lower()) if not text.startswith(" ") else None
         ids = [inner] if inner is not None else wordpieces(text, add_special_tokens=False)["input_ids"]
         ids = [i for i in ids if i != wordpieces.unk_token_id]

@@ -48,6 +48,6 @@ def train_stage(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    trainer = Trainer(model=model, args=arguments, train_dataset=features, data_collator=collate)  # type: ignore[arg-type]
+    trainer = Trainer(model=model, args=arguments, train_dataset=features, data_collator=collate)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run)) if run.is_dir() else None)
     return model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,15 +49,22 @@ def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _best_spans(window: Window, logits: Array, context: str, count: int) -> Iterator[Candidate]:
+def _best_spans(window: Window, logits: Array, context: str, count: int) -> list[Candidate]:
+    """The best `count` stretches of text, each once: spans of a character's several byte tokens are one stretch."""
     flat = logits.ravel()
-    count = min(count, flat.size)
-    for index in np.argpartition(-flat, count - 1)[:count]:
-        if np.isfinite(flat[index]):
+    found: dict[tuple[int, int], Candidate] = {}
+    looked = 0
+    while len(found) < count and looked < flat.size:
+        looked = min(4 * (looked + count), flat.size)
+        best = np.argpartition(-flat, looked - 1)[:looked]
+        found.clear()
+        for index in best[np.argsort(-flat[best], kind="stable")]:
             first, extra = divmod(int(index), logits.shape[1])
-            start, end = _trimmed(context, window.offsets[first][0], window.offsets[first + extra][1])
-            if start < end:
-                yield Candidate(float(flat[index]), start, end)
+            if np.isfinite(flat[index]):
+                start, end = _trimmed(context, window.offsets[first][0], window.offsets[first + extra][1])
+                if start < end:
+                    found.setdefault((start, end), Candidate(float(flat[index]), start, end))
+    return list(found.values())
 
 
 class Answering:
@@ -68,7 +74,7 @@ class Answering:
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int) -> None:
         del batch_tokens  # a row is one pass
-        self._tokenizer = Tokenizer(artifact.folder / "tokenizer.json")
+        self._tokenizer = Tokenizer(artifact.folder)
         self._model = EncoderModel(artifact)
         self._max_tokens = artifact.max_tokens
 
@@ -104,7 +110,7 @@ class Answering:
             everything.append(logits.ravel())
             nothing = min(nothing, starts[0] + ends[0])
             # Spans of neighbouring windows may be the same characters, so each window gives enough for all places.
-            for candidate in _best_spans(window, logits, reading.context, parameters.top_k + 4):
+            for candidate in _best_spans(window, logits, reading.context, parameters.top_k):
                 known = best.get((candidate.start, candidate.end))
                 if known is None or candidate.logit > known.logit:
                     best[candidate.start, candidate.end] = candidate

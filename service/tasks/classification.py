@@ -23,7 +23,7 @@ def scores_of(logits: Array, function: Function) -> Array:
         exponents = np.exp(values - values.max())
         return np.asarray(exponents / exponents.sum())
     if function == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-values)))
+        return np.asarray(np.exp(-np.logaddexp(0, -values)))
     return values
 
 
@@ -34,7 +34,7 @@ class Classification:
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int) -> None:
         del batch_tokens  # a row is one pass
-        self._tokenizer = Tokenizer(artifact.folder / "tokenizer.json")
+        self._tokenizer = Tokenizer(artifact.folder)
         self._model = EncoderModel(artifact)
         self._labels = artifact.labels
         self._max_tokens = artifact.max_tokens

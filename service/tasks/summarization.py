@@ -24,7 +24,7 @@ class Summarization:
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int) -> None:
         config = artifact.generation_config
-        self._tokenizer = Tokenizer(artifact.folder / "tokenizer.json")
+        self._tokenizer = Tokenizer(artifact.folder)
         self._decoder = Decoder(Seq2SeqGraphs(artifact), special_tokens(config), batch_tokens=batch_tokens)
         self._max_tokens = artifact.max_tokens
         self._defaults = default_options(config, artifact.serving)

@@ -1,0 +1,112 @@
+"""Marian's tokenizer from the files that its exports have: source.spm (SentencePiece) and vocab.json (the ids)."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import Unigram
+
+from service.errors import ArtifactError
+
+# Put before the pieces that only the target language has: ids must be the same for reading and writing, but a source
+# text must never be cut into them. No text holds this character, since the normalizer removes it.
+_NEVER = "\x01"
+
+# sentencepiece_model.proto: ModelProto {1: pieces, 2: trainer_spec, 3: normalizer_spec},
+# SentencePiece {1: piece, 2: score, 3: type}, TrainerSpec {3: model_type}, NormalizerSpec {2: precompiled_charsmap}.
+_PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
+_NORMAL = _UNIGRAM = 1
+_SPECIALS = {"unk": "<unk>", "eos": "</s>", "pad": "<pad>"}
+
+
+@dataclass(frozen=True, slots=True)
+class _SentencePiece:
+    scores: dict[str, float]
+    unigram: bool
+    charsmap: bytes
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """The fields of a protobuf message: numbers as int, fixed ones and length-delimited ones as bytes."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        kind = key & 7
+        if kind == 0:
+            value, at = _varint(data, at)
+            yield key >> 3, value
+            continue
+        size, at = _varint(data, at) if kind == 2 else ({1: 8, 5: 4}[kind], at)
+        yield key >> 3, data[at : at + size]
+        at += size
+
+
+def _read(path: Path) -> _SentencePiece:
+    scores: dict[str, float] = {}
+    unigram, charsmap = True, b""
+    for number, value in _fields(path.read_bytes()):
+        if number == _PIECES:
+            piece = dict(_fields(value))
+            if piece.get(3, _NORMAL) == _NORMAL:
+                scores[piece[1].decode()] = struct.unpack("<f", piece.get(2, bytes(4)))[0]
+        elif number == _TRAINER:
+            unigram = dict(_fields(value)).get(3, _UNIGRAM) == _UNIGRAM
+        elif number == _NORMALIZER:
+            charsmap = dict(_fields(value)).get(2, b"")
+    return _SentencePiece(scores, unigram, charsmap)
+
+
+def _pieces(ids: dict[str, int], scores: dict[str, float], specials: set[str]) -> list[tuple[str, float]]:
+    """(piece, score) by id."""
+    ordered = sorted(ids, key=ids.__getitem__)
+    if [ids[piece] for piece in ordered] != list(range(len(ordered))):
+        raise ArtifactError("vocab.json: the ids are not 0 to n-1; put a tokenizer.json beside the model")
+    kept = specials | scores.keys()
+    return [(piece if piece in kept else _NEVER + piece, scores.get(piece, 0.0)) for piece in ordered]
+
+
+def marian_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer that gives MarianTokenizer's ids for source texts and its words for target ids.
+
+    Pieces that vocab.json lacks have no number: a text that holds one is cut into smaller ones, where MarianTokenizer
+    writes <unk>. Raises ArtifactError for separate vocabularies, and for SentencePiece models other than Unigram.
+    """
+    ids: dict[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    settings = folder / "tokenizer_config.json"
+    facts = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    model = _read(folder / "source.spm")
+    if facts.get("separate_vocabs") or not model.unigram:
+        raise ArtifactError(f"{folder}: this kind of Marian needs a tokenizer.json beside the model")
+    unknown, end, padding = (str(facts.get(f"{name}_token") or token) for name, token in _SPECIALS.items())
+    specials = [unknown, end, padding, *(piece for piece in ids if piece.startswith(">>") and piece.endswith("<<"))]
+    pieces = _pieces(ids, {piece: score for piece, score in model.scores.items() if piece in ids}, set(specials))
+    tokenizer = Tokenizer(Unigram(pieces, unk_id=ids[unknown], byte_fallback=False))
+    steps: list[Any] = [normalizers.Replace(_NEVER, "")]
+    if model.charsmap:
+        steps.append(normalizers.Precompiled(model.charsmap))
+    steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()]
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Sequence([decoders.Replace(_NEVER, ""), decoders.Metaspace()])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {end}", pair=f"$A $B {end}", special_tokens=[(end, ids[end])]
+    )
+    tokenizer.add_special_tokens([AddedToken(piece, normalized=False, special=True) for piece in specials])
+    return tokenizer
