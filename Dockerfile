@@ -19,7 +19,6 @@ COPY models/artifacts models/artifacts
 ENV PATH=/opt/shoal/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    ORT_DISABLE_TELEMETRY=1 \
     SHOAL_HOST=0.0.0.0 \
     SHOAL_PORT=8000
 # Compiled here: whoever runs it may not write here, and would compile at every start.

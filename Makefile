@@ -14,8 +14,6 @@ PIP_INSTALL := -m pip install --disable-pip-version-check --quiet --quiet --no-c
 # promtool from `make tools` is found before the system's, by tests too.
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export PIP_NO_INPUT := 1
-# Since 1.29 onnxruntime's Linux wheels report to Microsoft unless told not to, before they are imported.
-export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-models workshop check format lock tools hook clean

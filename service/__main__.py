@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 
 import uvicorn
 
@@ -13,8 +12,6 @@ from service.config import Settings
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; running requests get `drain_s` to finish."""
-    # Tokenizers' own pool would compete with the workers.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     settings = Settings()
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     uvicorn.run(

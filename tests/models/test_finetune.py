@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +38,7 @@ def base(tmp_path: Path) -> Path:
     return tmp_path / "base"
 
 
-def write_rows(data: Path, rows: list[dict[str, object]]) -> Path:
+def write_rows(data: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     data.mkdir(exist_ok=True)
     (data / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return data
@@ -105,7 +107,7 @@ def test_windows_hold_the_answers_tokens(base: Path) -> None:
 
 
 def test_unanswerable_rows_hold_no_answer() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"question": f"q{n}", "context": f"the word {n} here", "answers": {"text": [f"word {n}"], "answer_start": [4]}}
         for n in range(10)
     ]
