@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +12,10 @@ from tempfile import TemporaryDirectory
 from optimum.exporters.onnx import main_export
 from transformers import AutoConfig, AutoTokenizer, MarianTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from models.graph import Graph, tidy
-from models.marian import marian_tokenizer
+from models.graph import Graph
+from models.shapes import settle_shapes
 from models.split import split_seq2seq
+from service.marian import marian_tokenizer
 
 OPTIMUM_TASKS = {
     "text-classification": "text-classification",
@@ -29,7 +31,9 @@ class NoFastTokenizer(ValueError):
 def _save_tokenizer(source: str, out: Path) -> PreTrainedTokenizerBase:
     tokenizer = AutoTokenizer.from_pretrained(source)
     if isinstance(tokenizer, MarianTokenizer):
-        marian_tokenizer(tokenizer).save(str(out / "tokenizer.json"))
+        with TemporaryDirectory() as files:
+            tokenizer.save_pretrained(files)
+            marian_tokenizer(Path(files)).save(str(out / "tokenizer.json"))
     elif tokenizer.is_fast:
         tokenizer.backend_tokenizer.save(str(out / "tokenizer.json"))
     else:
@@ -54,26 +58,30 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
     `task` is a key of OPTIMUM_TASKS. `serving` goes into config.json under "shoal". An encoder becomes model.onnx, an
     encoder-decoder encoder.onnx and decoder.onnx (`split_seq2seq` says what they read and write).
 
-    Raises KeyError for an unknown task, NoFastTokenizer, SplitError, and what Optimum raises for an architecture that
-    it doesn't know.
+    Raises KeyError for an unknown task, NoFastTokenizer, ArtifactError (a Marian that `marian_tokenizer` cannot read),
+    SplitError, and what Optimum raises for an architecture that it doesn't know.
     """
     optimum_task = OPTIMUM_TASKS[task]
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = _save_tokenizer(source, out)
     with TemporaryDirectory(dir=out) as scratch:
         written = Path(scratch)
-        # No post-processing: it would merge the decoders into a file nobody reads.
-        main_export(source, written, task=optimum_task, framework="pt", do_validation=False, no_post_process=True)
+        with warnings.catch_warnings():
+            # The tracer warns of every Python branch in the model, and of its own age.
+            warnings.simplefilter("ignore")
+            # No post-processing: it would merge the decoders into a file nobody reads.
+            main_export(source, written, task=optimum_task, framework="pt", do_validation=False, no_post_process=True)
         if task == "summarization":
             split_seq2seq(written, out)
         else:
             graph = Graph.load(written / "model.onnx")
-            tidy(graph)
+            settle_shapes(graph)
             graph.save(out / "model.onnx")
         if (written / "generation_config.json").is_file():
             shutil.copy(written / "generation_config.json", out)
     config = AutoConfig.from_pretrained(source)
-    facts = config.to_dict()
+    facts = config.to_diff_dict()  # to_dict() would write out base defaults such as max_length 20 as if they were meant
+    facts.pop("_name_or_path", None)
     facts["shoal"] = {
         "task": task,
         "precision": "fp32",

@@ -1,8 +1,8 @@
 """The split of an encoder-decoder for serving: encoder.onnx and decoder.onnx, every weight stored once.
 
 Optimum writes three graphs: the encoder, the decoder's first step (which also projects the encoder's output into the
-cross-attention caches) and its later steps (which take those caches). The later steps accept an empty past, so the first
-step is needed only for its projections; these go to the end of the encoder.
+cross-attention caches) and its later steps (which take those caches). The later steps accept an empty past, so the
+first step is needed only for its projections; these go to the end of the encoder.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from models.graph import Array, Graph, tidy
+from models.graph import Array, Graph
+from models.shapes import settle_shapes
 
 _CROSS = re.compile(r"present\.\d+\.encoder\.(key|value)")
 _STATES = "encoder_hidden_states"
@@ -27,7 +28,7 @@ class SplitError(RuntimeError):
 def _projections(path: Path) -> onnx.ModelProto:
     """The part of decoder_model.onnx that makes the cross-attention caches from the encoder's output."""
     graph = Graph.load(path)
-    tidy(graph)
+    settle_shapes(graph)
     graph.outputs = [name for name in graph.outputs if _CROSS.fullmatch(name)]
     model = graph.finish()
     read = {name for node in model.graph.node for name in node.input}
@@ -43,7 +44,7 @@ def _projections(path: Path) -> onnx.ModelProto:
 
 def _encoder(encoder: Path, decoder: Path) -> onnx.ModelProto:
     graph = Graph.load(encoder)
-    tidy(graph)
+    settle_shapes(graph)
     # A prefix, so that no tensor of one graph takes the name of another in the other.
     projections = onnx.compose.add_prefix(_projections(decoder), "cross/", rename_inputs=False, rename_outputs=False)
     first = graph.finish()
@@ -60,21 +61,26 @@ def _run(path: Path, feed: dict[str, Array]) -> dict[str, Array]:
 
 
 def _check(optimum: Path, out: Path) -> None:
-    """Compare one step of both forms on two rows, one padded. Raises SplitError."""
+    """Compare two tokens in one pass of Optimum's first step with two steps of ours; two rows, one source padded.
+
+    Raises SplitError. Two steps, because from an empty past a query has one key to look at and cannot be wrong.
+    """
     feed: dict[str, Array] = {
         "input_ids": np.arange(4, 16, dtype=np.int64).reshape(2, 6),
         "attention_mask": np.array([[1] * 6, [1] * 4 + [0] * 2], np.int64),
     }
-    caches = _run(out / "encoder.onnx", feed)
     states = _run(optimum / "encoder_model.onnx", feed)["last_hidden_state"]
-    step: dict[str, Array] = {"input_ids": np.array([[3], [5]], np.int64)}
-    step["encoder_attention_mask"] = feed["attention_mask"]
-    wanted = _run(optimum / "decoder_model.onnx", {**step, _STATES: states})
-    for name, value in {**wanted, **caches}.items():
-        step[name.replace("present", "past_key_values")] = value if _CROSS.fullmatch(name) else value[:, :, :0]
-    found = {**caches, **_run(out / "decoder.onnx", step)}
+    tokens = {"input_ids": np.array([[3, 8], [5, 4]], np.int64), "encoder_attention_mask": feed["attention_mask"]}
+    wanted = _run(optimum / "decoder_model.onnx", {**tokens, _STATES: states})
+    found = _run(out / "encoder.onnx", feed)
+    past = {name: found[name] if _CROSS.fullmatch(name) else wanted[name][:, :, :0] for name in wanted}
+    for position in (0, 1):
+        step = {name.replace("present", "past_key_values"): value for name, value in past.items()}
+        step |= {**tokens, "input_ids": tokens["input_ids"][:, position : position + 1]}
+        past |= _run(out / "decoder.onnx", step)
+    wanted["logits"] = wanted["logits"][:, 1:]
     for name, value in wanted.items():
-        if found[name].shape != value.shape or not np.allclose(found[name], value, rtol=1e-3, atol=1e-4):
+        if past[name].shape != value.shape or not np.allclose(past[name], value, rtol=1e-3, atol=1e-4):
             raise SplitError(f"{name} differs between Optimum's graphs and the split ones")
 
 
@@ -85,10 +91,10 @@ def split_seq2seq(optimum: Path, out: Path) -> None:
     decoder.onnx: input_ids [rows, 1], encoder_attention_mask, past_key_values.{i}.{decoder,encoder}.key|value (the
     decoder's may have length 0) -> logits [rows, 1, vocabulary], present.{i}.decoder.key|value.
 
-    Raises SplitError when a first step computed by both forms is not the same.
+    Raises SplitError when both forms do not compute the same.
     """
     onnx.save(_encoder(optimum / "encoder_model.onnx", optimum / "decoder_model.onnx"), out / "encoder.onnx")
     decoder = Graph.load(optimum / "decoder_with_past_model.onnx")
-    tidy(decoder)
+    settle_shapes(decoder)
     decoder.save(out / "decoder.onnx")
     _check(optimum, out)

@@ -9,9 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxruntime.quantization import quantize_dynamic, QuantType
-def quantize_graph(a, b):
-    quantize_dynamic(a, b, per_channel=True, weight_type=QuantType.QInt8)
+from models.quantize import quantize_graph
 from tests.models.tiny import ENCODERS, SEQ2SEQ, VOCABULARY, Exported, Feed, open_session, pad, run_session
 
 Export = Callable[[str], Exported]
