@@ -134,8 +134,9 @@ class Artifact:
 
     @cached_property
     def size_bytes(self) -> int:
-        """Of the graphs that are loaded."""
-        return sum(path.stat().st_size for path in self.graphs)
+        """Of the graphs that are loaded, and of weights that they keep beside them."""
+        beside = [path for kind in ("*.bin", "*.onnx_data") for path in self.folder.glob(kind)]
+        return sum(path.stat().st_size for path in (*self.graphs, *beside))
 
     def verify(self) -> None:
         """Compare every file that SHA256SUMS lists; raises ArtifactError on the first that differs.

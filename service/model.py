@@ -60,9 +60,10 @@ class Graph:
         return dict(zip(names, self._session.run_with_ort_values(names, given), strict=True))
 
 
-def pad(encodings: list[Encoding], pad_id: int) -> dict[str, Array]:
-    """Right-padded int64 inputs, each [rows, tokens]."""
+def pad(encodings: list[Encoding], pad_id: int, *, multiple: int = 1) -> dict[str, Array]:
+    """Right-padded int64 inputs, each [rows, tokens]; the width is rounded up to a multiple."""
     width = max(len(encoding) for encoding in encodings)
+    width += -width % multiple
     ids = np.full((len(encodings), width), pad_id, dtype=np.int64)
     type_ids = np.zeros_like(ids)
     mask = np.zeros_like(ids)

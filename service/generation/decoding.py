@@ -45,7 +45,7 @@ class Decoder:
             cross.append(caches)
             masks.append(mask)
             yield padded_pass([row.inputs.encoding for row in part])
-        batch = _Texts(self._graphs, rows, self._special, _stack_caches(cross, width), _stack(masks, width, axis=1))
+        batch = _Texts(self._graphs, rows, self._special, _stack_caches(cross), _stack(masks, axis=1))
         del cross, masks
         while batch.searches:
             yield batch.step()
@@ -97,10 +97,9 @@ class _Texts:
             self._mask = self._mask[sources]
 
 
-def _stack(arrays: list[Array], width: int, *, axis: int) -> Array:
-    """Concatenate along rows, each padded with zeros to `width` along `axis`."""
-    if len(arrays) == 1 and arrays[0].shape[axis] == width:
-        return arrays[0]
+def _stack(arrays: list[Array], *, axis: int) -> Array:
+    """Concatenate along rows, each padded with zeros along `axis` to the widest."""
+    width = max(array.shape[axis] for array in arrays)
     padded = []
     for array in arrays:
         missing = [(0, 0)] * array.ndim
@@ -109,7 +108,7 @@ def _stack(arrays: list[Array], width: int, *, axis: int) -> Array:
     return np.concatenate(padded)
 
 
-def _stack_caches(parts: list[Caches], width: int) -> Caches:
+def _stack_caches(parts: list[Caches]) -> Caches:
     if len(parts) == 1:
         return parts[0]
-    return {name: tensor(_stack([part[name].numpy() for part in parts], width, axis=2)) for name in parts[0]}
+    return {name: tensor(_stack([part[name].numpy() for part in parts], axis=2)) for name in parts[0]}
