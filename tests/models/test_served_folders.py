@@ -141,7 +141,6 @@ def test_encoder_decoders_write_what_generate_writes(
     folder = exported(kind).fp32
     if form != "ours":
         folder = Path(shutil.copytree(by_optimum(kind), tmp_path / kind))
-        shutil.copy(exported(kind).fp32 / "tokenizer.json", folder)  # Marian's tokenizer is saved in no fast form
         # With both decoders there, the pair is taken; without, the merged one.
         (folder / ("decoder_with_past_model.onnx" if form == "optimum merged" else MERGED)).unlink()
     for options in OPTIONS:
