@@ -29,6 +29,8 @@ class Source(_Section):
     """Times each row is seen in an epoch."""
     select: dict[str, str] = Field(default_factory=dict)
     """Only rows whose fields equal these."""
+    relabel: dict[str, str] = Field(default_factory=dict)
+    """What a row's labels mean here; rows with a label that is not listed, or of two meanings, are left out."""
 
 
 class Training(_Section):

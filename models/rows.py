@@ -26,6 +26,12 @@ def read_rows(path: Path) -> Iterator[Row]:
                 yield json.loads(line)
 
 
+def _relabelled(row: Row, meanings: dict[str, str]) -> Row | None:
+    found = {meanings.get(label) for label in row["labels"]}
+    label = found.pop() if len(found) == 1 else None
+    return None if label is None else {"text": row["text"], "label": label}
+
+
 def pick_rows(sources: tuple[Source, ...], data: Path, seed: int) -> list[Row]:
     """Read every source under `data`, filtered, capped and repeated as it says. Deterministic by `seed`."""
     chooser = random.Random(seed)
@@ -37,6 +43,8 @@ def pick_rows(sources: tuple[Source, ...], data: Path, seed: int) -> list[Row]:
             for row in read_rows(data / file)
             if all(row.get(field) == value for field, value in source.select.items())
         ]
+        if source.relabel:
+            rows = [made for row in rows if (made := _relabelled(row, source.relabel)) is not None]
         if source.cap is not None and len(rows) > source.cap:
             rows = chooser.sample(rows, source.cap)
         picked.extend(rows * source.repeat)

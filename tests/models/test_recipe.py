@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 from pathlib import Path
 
@@ -41,3 +42,16 @@ def test_sources_are_selected_capped_and_repeated(tmp_path: Path) -> None:
     assert {row["src"] for row in rows} == {"a"}
     assert rows == pick_rows((source,), tmp_path, seed=1)
     assert rows != pick_rows((source,), tmp_path, seed=2)
+
+
+def test_relabelled_rows_have_one_meaning(tmp_path: Path) -> None:
+    labels = [["joy"], ["joy", "relief"], ["joy", "anger"], ["neutral"], ["joy", "neutral"], ["anger"]]
+    rows = "".join(f'{{"text": "{n}", "labels": {json.dumps(each)}}}\n' for n, each in enumerate(labels))
+    (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")
+    meanings = {"joy": "positive", "relief": "positive", "anger": "negative"}
+    source = Source(files=("rows.jsonl",), home="", licence="", relabel=meanings)
+    assert pick_rows((source,), tmp_path, seed=1) == [
+        {"text": "0", "label": "positive"},
+        {"text": "1", "label": "positive"},
+        {"text": "5", "label": "negative"},
+    ]
