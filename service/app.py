@@ -30,6 +30,8 @@ from service.routes import inference, operations
 
 log = logging.getLogger(__name__)
 
+_LONGEST_PATH = 200
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The ASGI app. Models are loaded when it starts; raises ArtifactError then if one cannot be served."""
@@ -99,6 +101,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 def _sentence(first: dict[str, Any], count: int) -> str:
     """What pydantic found, with the field's path: `inputs.0.question: Field required.`"""
     path = ".".join(str(part) for part in first["loc"] if part not in ("body", "one", "many"))
+    path = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"  # a field's name is the client's own text
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "string_pattern_mismatch":
         message = "The text is empty or blank"

@@ -19,9 +19,11 @@ def _quota(cgroup: Path) -> float | None:
             period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
-    if limit in ("max", "-1"):
+    try:
+        quota = int(limit) / int(period)
+    except (ValueError, ZeroDivisionError):  # "max" is no limit, and so is what nobody can read
         return None
-    return int(limit) / int(period)
+    return quota if quota > 0 else None
 
 
 def usable_cpus(cgroup: Path = _CGROUP) -> int:

@@ -88,10 +88,13 @@ def marian_tokenizer(folder: Path) -> Tokenizer:
     Pieces that vocab.json lacks have no number: a text that holds one is cut into smaller ones, where MarianTokenizer
     writes <unk>. Raises ArtifactError for separate vocabularies, and for SentencePiece models other than Unigram.
     """
-    ids: dict[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     settings = folder / "tokenizer_config.json"
-    facts = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-    model = _read(folder / "source.spm")
+    try:
+        ids: dict[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+        facts = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+        model = _read(folder / "source.spm")
+    except (OSError, ValueError, LookupError) as error:
+        raise ArtifactError(f"{folder}: Marian's tokenizer cannot be read ({error})") from error
     if facts.get("separate_vocabs") or not model.unigram:
         raise ArtifactError(f"{folder}: this kind of Marian needs a tokenizer.json beside the model")
     unknown, end, padding = (str(facts.get(f"{name}_token") or token) for name, token in _SPECIALS.items())

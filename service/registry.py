@@ -116,15 +116,14 @@ class Registry:
 
     def find(self, route: str, name: str | None) -> Served:
         """Raises ModelNotFound, saying which names would do."""
-        chosen = name or self.default(route)
-        served = self.models.get(chosen or "")
-        if served is None or served.task.route != route:
-            fitting = [name for name, served in self.models.items() if served.task.route == route]
-            what = f"No model named {name!r}" if name and served is None else f"Model {name!r} is for another task"
-            if name is None:
-                what = "No model is loaded"
-            raise ModelNotFound(f"{what}; /v1/{route} is served by: {', '.join(fitting) or 'none'}.")
-        return served
+        fitting = {each: served for each, served in self.models.items() if served.task.route == route}
+        chosen = self.default(route) if name is None else name
+        if chosen in fitting:
+            return fitting[chosen]
+        what = f"Model {name!r} is for another task" if name in self.models else f"No model named {name!r}"
+        if name is None:
+            what = "No model for this is loaded"
+        raise ModelNotFound(f"{what}; /v1/{route} is served by: {', '.join(fitting) or 'none'}.")
 
     async def infer(self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None) -> Inference:
         """Run `inputs` and answer in their order. Raises InvalidInput, ModelNotFound, Overloaded, InferenceError."""

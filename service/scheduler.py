@@ -50,6 +50,8 @@ class _Batch:
     rows: list[Row]
     since_s: float
     passes: Passes | None = None
+    again: bool = False
+    """Whether it runs again after a failure."""
 
 
 @dataclass(slots=True, eq=False)
@@ -153,9 +155,10 @@ class Scheduler:
     def _work(self, worker: int) -> None:
         while (batch := self._next_batch()) is not None:
             self._pass_began_s[worker] = time.perf_counter()
+            # Whatever is raised, SystemExit too, rows are answered and the worker lives.
             try:
                 self._turn(batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, rows are answered and the worker lives
+            except BaseException as error:  # noqa: BLE001
                 self._give_up(batch, error)
             self._pass_began_s[worker] = None
 
@@ -178,7 +181,8 @@ class Scheduler:
             self._drop_cancelled(batch)
             if not batch.rows:
                 return
-            line.observer.started([began_s - row.arrived_s for row in batch.rows])
+            if not batch.again:
+                line.observer.started([began_s - row.arrived_s for row in batch.rows])
             batch.passes = line.run(batch.rows)
         done = next(batch.passes)
         ended_s = time.perf_counter()
@@ -196,19 +200,21 @@ class Scheduler:
         self._answer([(row, None) for row in batch.rows if row.job.cancelled])
         batch.rows = [row for row in batch.rows if not row.answered]
 
-    def _give_up(self, batch: _Batch, error: Exception) -> None:
+    def _give_up(self, batch: _Batch, error: BaseException) -> None:
         """A pass raised: run its rows again one by one, or answer the one row with the error."""
         rows = [row for row in batch.rows if not row.answered]
         if len(rows) > 1:
             log.warning("a batch of %d rows of %s failed and runs again row by row", len(rows), batch.line.name)
             with self._lock:
-                batch.line.batches.extendleft(_Batch(batch.line, [row], row.arrived_s) for row in reversed(rows))
+                batch.line.batches.extendleft(
+                    _Batch(batch.line, [row], row.arrived_s, again=True) for row in reversed(rows)
+                )
                 self._lock.notify_all()
             return
         log.error("a row of %s failed", batch.line.name, exc_info=error)
-        batch.line.observer.failed(len(rows))
         told = error if isinstance(error, ServiceError) else InferenceError("The model failed on this input.")
         self._answer([(row, told) for row in rows])
+        batch.line.observer.failed(len(rows))
 
     def _answer(self, answers: list[tuple[Row, Any]]) -> None:
         """Give each row its result or error, once; deliver the jobs that are complete, all in one call."""
@@ -226,4 +232,7 @@ class Scheduler:
                 if job.pending == 0:
                     done.append(job)
         if done:
-            self._deliver(done)
+            try:
+                self._deliver(done)
+            except Exception:  # the event loop is gone: nobody is left to tell, and the other rows go on
+                log.exception("%d finished jobs could not be delivered", len(done))

@@ -15,7 +15,6 @@ from service.generation.options import GenerationOptions, SpecialTokens
 Scores = np.ndarray[Any, np.dtype[np.float32]]
 
 _NEVER = np.float32(-np.inf)
-_DEAD = np.float32(-1e9)
 
 
 def log_softmax(logits: Scores) -> Scores:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Body, Request, Response
 
+from service.errors import Unavailable
 from service.registry import Registry
 from service.routes.examples import ANSWER_EXAMPLES, CLASSIFY_EXAMPLES, SUMMARIZE_EXAMPLES
 from service.schemas import (
@@ -35,7 +37,10 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 async def _answer(request: Request, route: str, body: Any) -> Response:
     registry: Registry = request.app.state.registry
     inputs = body.inputs if isinstance(body.inputs, list) else [body.inputs]
-    done = await registry.infer(route, inputs, body.parameters, body.model)
+    try:
+        done = await registry.infer(route, inputs, body.parameters, body.model)
+    except asyncio.CancelledError as error:  # uvicorn's way to say that the time to drain is over
+        raise Unavailable("The server is shutting down; send the request to another one.") from error
     content = {
         "model": done.model,
         "results": done.results,

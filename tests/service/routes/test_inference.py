@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+JSON = {"Content-Type": "application/json"}
+QUESTION = {"question": "the capital?", "context": "it is paris"}
+GOOD = {"classify": "a good film", "answer": QUESTION, "summarize": "paris is the capital"}
+
+
+def post(client: TestClient, route: str, **body: Any) -> dict[str, Any]:
+    response = client.post(f"/v1/{route}", json=body)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/json"
+    answer: dict[str, Any] = response.json()
+    assert list(answer) == ["model", "results", "usage"]
+    return answer
+
+
+def refused(client: TestClient, route: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Status, word and sentence; and a good request afterwards still gets its answer."""
+    response = client.post(f"/v1/{route}", content=body, headers=JSON if headers is None else headers)
+    answer = response.json()
+    assert list(answer) == ["error", "error_type"]
+    assert response.headers["content-type"] == "application/json"
+    assert answer["error"][-1] in ".)}", "a sentence"
+    assert len(answer["error"]) > 15
+    post(client, route, inputs=GOOD[route])
+    return response.status_code, answer["error_type"], answer["error"]
+
+
+# --- Answers ---------------------------------------------------------------------------------------------------------
+
+
+def test_classify(client: TestClient) -> None:
+    answer = post(client, "classify", inputs="a good film")
+    assert answer["model"] == "moods"
+    (result,) = answer["results"]
+    assert set(result) == {"label", "score", "scores", "truncated", "truncated_at"}
+    assert result["label"] == "positive"
+    assert answer["usage"] == {"input_tokens": 8, "output_tokens": 0}
+
+
+def test_answer(client: TestClient) -> None:
+    (result,) = post(client, "answer", inputs=QUESTION)["results"]
+    assert set(result) == {
+        "answer", "score", "start", "end", "answers", "windows", "truncated", "truncated_at",
+    }  # fmt: skip
+    assert (result["answer"], result["start"], result["end"]) == ("paris", 6, 11)
+
+
+def test_summarize(client: TestClient) -> None:
+    answer = post(client, "summarize", inputs="Paris is the capital")
+    (result,) = answer["results"]
+    assert result == {
+        "summary": "paris is the capital", "finish_reason": "stop", "truncated": False, "truncated_at": None,
+    }  # fmt: skip
+    assert answer["usage"] == {"input_tokens": 6, "output_tokens": 4}
+
+
+@pytest.mark.parametrize("route", ["classify", "answer", "summarize"])
+def test_one_input_and_a_list_of_one_are_the_same(client: TestClient, route: str) -> None:
+    assert post(client, route, inputs=GOOD[route]) == post(client, route, inputs=[GOOD[route]])
+
+
+def test_results_come_in_the_order_of_the_inputs(client: TestClient) -> None:
+    texts = ["good", "bad " * 40, "good " * 20, "bad"]
+    together = post(client, "classify", inputs=texts)
+    assert [result["label"] for result in together["results"]] == ["positive", "negative", "positive", "negative"]
+    alone = [post(client, "classify", inputs=text) for text in texts]
+    assert together["results"] == [answer["results"][0] for answer in alone]
+    assert together["usage"]["input_tokens"] == sum(answer["usage"]["input_tokens"] for answer in alone)
+
+
+def test_questions_with_contexts_of_many_windows_come_in_order(client: TestClient) -> None:
+    questions = [
+        {"question": "is?", "context": "the " * 100 + "strong " + "the " * 100},
+        QUESTION,
+        {"question": "is?", "context": "the " * 150 + "weak"},
+    ]
+    results = post(client, "answer", inputs=questions, parameters={"doc_stride": 8})["results"]
+    assert [result["answer"] for result in results] == ["strong", "paris", "weak"]
+    assert [result["windows"] > 1 for result in results] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "context", ["👩🏽‍🚀🎉 Paris 🎉", "日本語 Paris です", "e\u0301te\u0301 Paris naïve", "\u3000Paris\u00a0"]
+)
+def test_offsets_are_characters_of_what_was_sent(client: TestClient, context: str) -> None:
+    (result,) = post(client, "answer", inputs={"question": "is?", "context": context})["results"]
+    assert context[result["start"] : result["end"]] == result["answer"] == "Paris"
+
+
+def test_truncation_is_told_for_each_input(client: TestClient) -> None:
+    results = post(client, "classify", inputs=["good", "good " * 150])["results"]
+    assert [result["truncated"] for result in results] == [False, True]
+    assert results[1]["truncated_at"] == 5 * 126 - 1
+
+
+def test_a_model_is_chosen_by_name(client: TestClient) -> None:
+    (softmax,) = post(client, "classify", inputs="good", model="moods")["results"]
+    answer = post(client, "classify", inputs="good", model="topics")
+    (sigmoid,) = answer["results"]
+    assert answer["model"] == "topics"
+    assert sum(entry["score"] for entry in softmax["scores"]) == pytest.approx(1)
+    assert softmax["score"] != sigmoid["score"]
+
+
+def test_parameters_reach_the_task(client: TestClient) -> None:
+    (result,) = post(client, "classify", inputs="good", parameters={"top_k": 1, "function_to_apply": "none"})["results"]
+    assert result["scores"] == [{"label": "positive", "score": pytest.approx(8 / 3)}]
+    (result,) = post(client, "summarize", inputs="good bad the is", parameters={"max_new_tokens": 2, "num_beams": 4})[
+        "results"
+    ]
+    assert (result["summary"], result["finish_reason"]) == ("good bad", "length")
+    (result,) = post(client, "answer", inputs=QUESTION, parameters={"top_k": 2, "handle_impossible_answer": True})[
+        "results"
+    ]
+    assert len(result["answers"]) == 2
+
+
+# --- Refusals --------------------------------------------------------------------------------------------------------
+
+TEXT_ROUTES = ["classify", "summarize"]
+ROUTES = [*TEXT_ROUTES, "answer"]
+
+
+@pytest.mark.parametrize("route", TEXT_ROUTES)
+@pytest.mark.parametrize("inputs", ["", " \n\t\u3000", ["good", ""], ["good", " "]])
+def test_empty_and_blank_texts(client: TestClient, route: str, inputs: Any) -> None:
+    status, word, sentence = refused(client, route, json.dumps({"inputs": inputs}).encode())
+    assert (status, word) == (422, "Validation")
+    place = "inputs.1" if isinstance(inputs, list) else "inputs"
+    assert sentence.startswith(f"{place}: ")
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("inputs", [None, 5, True, 1.5, [], [[]], [5], ["good", None], [["good"]]])
+def test_inputs_of_the_wrong_type(client: TestClient, route: str, inputs: Any) -> None:
+    status, word, sentence = refused(client, route, json.dumps({"inputs": inputs}).encode())
+    assert (status, word) == (422, "Validation")
+    assert sentence.startswith("inputs")
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        "a text",
+        {},
+        {"question": "a"},
+        {"context": "a"},
+        {"question": "", "context": "a"},
+        {"question": "a", "context": " "},
+        {"question": "a", "context": ["b"]},
+        {"question": "a", "context": "b", "more": 1},
+        [QUESTION, {"question": "a"}],
+    ],
+)
+def test_questions_of_the_wrong_shape(client: TestClient, inputs: Any) -> None:
+    status, word, sentence = refused(client, "answer", json.dumps({"inputs": inputs}).encode())
+    assert (status, word) == (422, "Validation")
+    assert sentence.startswith("inputs")
+
+
+@pytest.mark.parametrize(
+    ("route", "parameters"),
+    [
+        ("classify", {"top_k": 0}),
+        ("classify", {"top_k": "two"}),
+        ("classify", {"function_to_apply": "tanh"}),
+        ("classify", {"topk": 1}),
+        ("classify", []),
+        ("answer", {"top_k": 101}),
+        ("answer", {"max_answer_len": 0}),
+        ("answer", {"max_answer_len": 10**30}),
+        ("answer", {"doc_stride": -1}),
+        ("summarize", {"num_beams": 5}),
+        ("summarize", {"max_new_tokens": 0}),
+        ("summarize", {"max_new_tokens": 64}),
+        ("summarize", {"min_new_tokens": 5, "max_new_tokens": 4}),
+        ("summarize", {"min_new_tokens": 50}),
+        ("summarize", {"length_penalty": 1e400}),
+        ("summarize", {"no_repeat_ngram_size": -1}),
+        ("summarize", {"temperature": 1}),
+    ],
+)
+def test_parameters_out_of_bounds(client: TestClient, route: str, parameters: Any) -> None:
+    body = json.dumps({"inputs": GOOD[route], "parameters": parameters}).encode()
+    status, word, sentence = refused(client, route, body)
+    assert (status, word) == (422, "Validation")
+    named = next(iter(parameters), "parameters")
+    assert named in sentence, "it says which"
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_unknown_fields_are_named(client: TestClient, route: str) -> None:
+    status, word, sentence = refused(client, route, json.dumps({"inputs": GOOD[route], "modle": "moods"}).encode())
+    assert (status, word) == (422, "Validation")
+    assert sentence == "modle: There is no such field; see /docs for those there are."
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_unknown_model(client: TestClient, route: str) -> None:
+    status, word, sentence = refused(client, route, json.dumps({"inputs": GOOD[route], "model": "gpt"}).encode())
+    assert (status, word) == (404, "ModelNotFound")
+    assert "'gpt'" in sentence
+    assert {"classify": "moods, topics", "answer": "reader", "summarize": "writer"}[route] in sentence
+
+
+@pytest.mark.parametrize("name", ["", "../moods", "\ud800", "a" * 5000])
+def test_names_that_no_model_has(client: TestClient, name: str) -> None:
+    status, word, sentence = refused(client, "classify", json.dumps({"inputs": "good", "model": name}).encode())
+    assert status in (404, 422)
+    assert word in ("ModelNotFound", "Validation")
+    assert len(sentence) < 1000, "not all of it back"
+
+
+def test_a_model_of_another_task(client: TestClient) -> None:
+    status, word, sentence = refused(client, "classify", b'{"inputs": "good", "model": "reader"}')
+    assert (status, word) == (404, "ModelNotFound")
+    assert "another task" in sentence
+    assert "moods, topics" in sentence
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    "body",
+    [b"not json", b'{"inputs": "good"', b'{"inputs": \'good\'}', b'{"inputs": "good",}', b'{"inputs": "\xff\xfe"}',
+     b"\x00", b"[" * 9000, b'{"inputs": "bad \x01 control"}', b'{"inputs": ' + b"1" * 5000 + b"}"],
+)  # fmt: skip
+def test_what_is_not_json(client: TestClient, route: str, body: bytes) -> None:
+    status, word, sentence = refused(client, route, body)
+    assert (status, word) == (400, "Validation")
+    assert "JSON" in sentence
+
+
+@pytest.mark.parametrize("body", [b"[]", b"5", b'"good"', b"null", b"{}"])
+def test_json_that_is_no_request(client: TestClient, body: bytes) -> None:
+    status, word, _ = refused(client, "classify", body)
+    assert (status, word) == (422, "Validation")
+
+
+def test_an_empty_body(client: TestClient) -> None:
+    status, _, sentence = refused(client, "classify", b"")
+    assert status == 422
+    assert '{"inputs": "some text"}' in sentence
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"inputs": "\\ud800"}', b'{"inputs": ["good", "\\udfff \\ud800"]}', b'{"inputs": "good", "\\ud800": 1}',
+             b'{"inputs": "good", "parameters": {"\\udc00": 1}}'],
+)  # fmt: skip
+def test_lone_surrogates(client: TestClient, body: bytes) -> None:
+    status, word, _ = refused(client, "classify", body)
+    assert (status, word) == (422, "Validation")
+
+
+def test_surrogates_in_pairs_are_text(client: TestClient) -> None:
+    response = client.post("/v1/classify", content=b'{"inputs": "good \\ud83c\\udf89"}', headers=JSON)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_too_many_inputs(client: TestClient, route: str) -> None:
+    post(client, route, inputs=[GOOD[route]] * 4)
+    status, word, sentence = refused(client, route, json.dumps({"inputs": [GOOD[route]] * 5}).encode())
+    assert (status, word) == (422, "Validation")
+    assert "5 inputs" in sentence
+    assert "limit is 4" in sentence
+
+
+@pytest.mark.parametrize(
+    ("route", "inputs"),
+    [
+        ("classify", "x" * 1001),
+        ("summarize", ["good", "x" * 1001]),
+        ("answer", {"question": "x" * 1001, "context": "a"}),
+        ("answer", {"question": "a", "context": "x" * 1001}),
+    ],
+)
+def test_a_text_that_is_too_long(client: TestClient, route: str, inputs: Any) -> None:
+    status, word, sentence = refused(client, route, json.dumps({"inputs": inputs}).encode())
+    assert (status, word) == (413, "Validation")
+    assert "1001 characters" in sentence
+    assert "limit is 1000" in sentence
+
+
+def test_a_text_as_long_as_the_limit_is_taken(client: TestClient) -> None:
+    post(client, "classify", inputs="x" * 1000)
+    post(client, "classify", inputs="🎉" * 1000)
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml; a=json"])
+def test_a_content_type_that_is_not_json(client: TestClient, kind: str | None) -> None:
+    headers = {} if kind is None else {"Content-Type": kind}
+    status, word, sentence = refused(client, "classify", b'{"inputs": "good"}', headers)
+    assert (status, word) == (415, "Validation")
+    assert "application/json" in sentence
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "application/problem+json", "APPLICATION/JSON"])
+def test_content_types_that_are_json(client: TestClient, kind: str) -> None:
+    response = client.post("/v1/classify", content=b'{"inputs": "good"}', headers={"Content-Type": kind})
+    assert response.status_code == 200
+
+
+def test_a_context_of_nothing_readable(client: TestClient) -> None:
+    status, word, sentence = refused(client, "answer", '{"inputs": {"question": "a", "context": "\u200b"}}'.encode())
+    assert (status, word) == (422, "Validation")
+    assert "context" in sentence
+
+
+# --- Failing models --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["poison", "void"])
+def test_a_model_that_fails_says_so_without_its_cause(client: TestClient, word: str) -> None:
+    status, kind, sentence = refused(client, "classify", json.dumps({"inputs": f"a {word}"}).encode())
+    assert (status, kind) == (500, "Backend")
+    assert "Gather" not in sentence
+    assert "onnx" not in sentence.lower()
+
+
+def test_one_failing_input_fails_its_request_only(client: TestClient) -> None:
+    status, kind, _ = refused(client, "classify", b'{"inputs": ["good", "poison"]}')
+    assert (status, kind) == (500, "Backend")

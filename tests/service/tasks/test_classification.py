@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.artifact import Artifact
+from service.errors import InferenceError
+from service.job import Job
+from service.schemas import ClassifyParameters
+from service.tasks.classification import Classification, scores_of
+from tests.service import toys
+
+
+def made(folder: Path, **config: Any) -> Classification:
+    return Classification(Artifact(toys.classifier(folder, **config)), batch_tokens=256)
+
+
+def classify(task: Classification, text: str, **parameters: Any) -> dict[str, Any]:
+    chosen = ClassifyParameters(**parameters)
+    encoding, inputs = task.prepare(text, chosen)
+    outputs = [result for done in task.run(Job(inputs).rows) for _, result in done.finished]
+    assert task.usage(encoding, outputs) == (len(encoding), 0)
+    return task.finish(encoding, outputs, chosen)
+
+
+def test_functions() -> None:
+    logits = np.array([1000.0, 999.0], dtype=np.float32)
+    assert scores_of(logits, "softmax") == pytest.approx([0.73106, 0.26894], abs=1e-4)
+    assert scores_of(np.array([0.0, 2.0]), "sigmoid") == pytest.approx([0.5, 0.88080], abs=1e-4)
+    assert scores_of(logits, "none").tolist() == [1000, 999]
+
+
+def test_a_sigmoid_of_huge_logits_does_not_warn() -> None:
+    assert scores_of(np.array([-1000.0, 1000.0]), "sigmoid") == pytest.approx([0, 1])
+
+
+def test_a_distribution_over_the_labels_best_first(tmp_path: Path) -> None:
+    result = classify(made(tmp_path), "good")  # the mean over [CLS] good [SEP]: -8/3 and 8/3
+    share = 1 / (1 + np.exp(-16 / 3))
+    assert result["label"] == "positive"
+    assert result["score"] == pytest.approx(share)
+    assert [entry["label"] for entry in result["scores"]] == ["positive", "negative"]
+    assert sum(entry["score"] for entry in result["scores"]) == pytest.approx(1)
+    assert (result["truncated"], result["truncated_at"]) == (False, None)
+    assert classify(made(tmp_path), "bad")["label"] == "negative"
+
+
+@pytest.mark.parametrize("config", [{"problem_type": "multi_label_classification"}, {"id2label": {"0": "toxic"}}])
+def test_labels_that_are_decided_on_their_own_get_a_sigmoid(tmp_path: Path, config: dict[str, Any]) -> None:
+    task = made(tmp_path, table=toys.scores({"good": (6.0,)}, 1) if "id2label" in config else None, **config)
+    result = classify(task, "good")
+    logit = 2.0 if "id2label" in config else 8 / 3
+    assert result["score"] == pytest.approx(1 / (1 + np.exp(-logit)))
+
+
+def test_parameters_choose_function_and_count(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    result = classify(task, "good", top_k=1, function_to_apply="none")
+    assert result["scores"] == [{"label": "positive", "score": pytest.approx(8 / 3)}]
+    assert len(classify(task, "good", top_k=99)["scores"]) == 2
+    assert classify(task, "good", function_to_apply="sigmoid")["score"] == pytest.approx(1 / (1 + np.exp(-8 / 3)))
+
+
+def test_equal_scores_come_in_the_order_of_the_labels(tmp_path: Path) -> None:
+    assert [entry["label"] for entry in classify(made(tmp_path), "the")["scores"]] == ["negative", "positive"]
+
+
+def test_a_text_that_is_too_long_says_where_reading_stopped(tmp_path: Path) -> None:
+    text = "good " * 200
+    result = classify(made(tmp_path), text)
+    assert result["truncated"] is True
+    assert text[: result["truncated_at"]].split() == ["good"] * 126
+
+
+def test_logits_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InferenceError, match="finite"):
+        classify(made(tmp_path), "void")

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.config import Settings
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SHOAL_{name.upper()}", raising=False)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_PORT", "9000")
+    monkeypatch.setenv("SHOAL_MODELS_DIR", "/srv/models")
+    monkeypatch.setenv("SHOAL_UNHEARD_OF", "1")
+    settings = Settings()
+    assert (settings.port, settings.models_dir) == (9000, Path("/srv/models"))
+
+
+def test_defaults_serve_the_repositorys_models_on_this_machine_only() -> None:
+    settings = Settings()
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.models_dir.parts[-2:] == ("models", "artifacts")
+    assert settings.model_names() == ()
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "70000"), ("THREADS", "-1"), ("BATCH_TOKENS", "0"), ("QUEUE_ROWS", "many"), ("LOG_LEVEL", "loud"),
+     ("STUCK_AFTER_S", "0"), ("MAX_INPUTS", "0"), ("MAX_BODY_BYTES", "0"), ("DRAIN_S", "-1")],
+)  # fmt: skip
+def test_a_value_out_of_bounds_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"SHOAL_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+@pytest.mark.parametrize(("text", "names"), [("", ()), ("a", ("a",)), (" a, b ,,", ("a", "b"))])
+def test_names_of_models(text: str, names: tuple[str, ...]) -> None:
+    assert Settings(models=text).model_names() == names
+
+
+def test_every_setting_is_described() -> None:
+    for name, field in Settings.model_fields.items():
+        assert (field.description or "").endswith("."), name

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.service.serving import Samples, samples, total
+
+COUNT = "shoal_request_duration_seconds_count"
+
+
+class Growth:
+    """How much metrics grew since this was made."""
+
+    def __init__(self, client: TestClient) -> None:
+        self._client = client
+        self._before = self._now()
+
+    def _now(self) -> Samples:
+        return samples(self._client.get("/metrics").text)
+
+    def of(self, name: str, **labels: str) -> float:
+        return total(self._now(), name, **labels) - total(self._before, name, **labels)
+
+    def new(self, name: str) -> set[tuple[tuple[str, str], ...]]:
+        return {labels for own, labels in self._now() if own == name} - {
+            labels for own, labels in self._before if own == name
+        }
+
+
+@pytest.fixture
+def growth(client: TestClient) -> Growth:
+    return Growth(client)
+
+
+# --- Request metrics -------------------------------------------------------------------------------------------------
+
+
+def test_requests_are_counted_by_route_and_status(client: TestClient, growth: Growth) -> None:
+    client.post("/v1/classify", json={"inputs": "good"})
+    client.post("/v1/classify", json={"inputs": "good"})
+    client.post("/v1/classify", json={"inputs": ""})
+    client.post("/v1/classify", json={"inputs": "poison"})
+    assert growth.of(COUNT, route="/v1/classify", status="200") == 2
+    assert growth.of(COUNT, route="/v1/classify", status="422") == 1
+    assert growth.of(COUNT, route="/v1/classify", status="500") == 1
+    assert growth.of("shoal_request_duration_seconds_bucket", route="/v1/classify", status="200", le="+Inf") == 2
+    assert growth.of("shoal_request_duration_seconds_sum", route="/v1/classify", status="200") > 0
+
+
+def test_paths_that_nobody_serves_share_one_label(client: TestClient, growth: Growth) -> None:
+    for number in range(20):
+        client.get(f"/none/{number}")
+        client.post(f"/v1/{number}", json={})
+        client.get(f"/static-offline-docs/{number}")
+    assert growth.of(COUNT, route="unmatched", status="404") == 60
+    assert len(growth.new(COUNT)) <= 1
+
+
+def test_what_clients_send_never_becomes_a_label(client: TestClient) -> None:
+    marks = ["mark" + letter * 20 for letter in "abcd"]
+    client.get(f"/{marks[0]}?{marks[1]}={marks[1]}", headers={marks[2]: marks[2]})
+    client.post("/v1/classify", json={"inputs": marks[3], "model": marks[0], marks[1]: 1})
+    client.post("/v1/classify", json={"inputs": marks[3], "model": marks[0]})
+    client.request("MARKMETHOD", "/v1/classify")
+    text = client.get("/metrics").text
+    assert "mark" not in text.lower()
+
+
+def test_labels_are_the_bounded_ones_only(client: TestClient) -> None:
+    ours = [labels for name, labels in samples(client.get("/metrics").text) if name.startswith("shoal_")]
+    assert {name for labels in ours for name, _ in labels} <= {"route", "status", "model", "reason", "le"}
+
+
+def test_a_fault_is_counted_as_a_500(app_with_fault: TestClient) -> None:
+    growth = Growth(app_with_fault)
+    assert app_with_fault.get("/fault").status_code == 500
+    assert growth.of(COUNT, status="500") == 1
+    assert growth.of(COUNT, status="499") == 0
+    assert growth.of("shoal_refusals_total", reason="Internal") == 1
+
+
+@pytest.fixture
+def app_with_fault(client: TestClient) -> Iterator[TestClient]:
+    """The toys' app and a route that raises."""
+    app = client.app
+
+    async def fault() -> None:
+        raise RuntimeError("a fault")
+
+    app.add_api_route("/fault", fault)  # type: ignore[attr-defined]
+    yield client
+    app.router.routes.pop()  # type: ignore[attr-defined]
+
+
+def test_requests_in_flight_go_back_to_what_they_were(client: TestClient) -> None:
+    client.post("/v1/classify", json={"inputs": "good"})
+    assert total(samples(client.get("/metrics").text), "shoal_requests_in_flight") == 1, "the scrape itself"
+
+
+def test_refusals_are_counted_by_their_word(client: TestClient, growth: Growth) -> None:
+    client.post("/v1/classify", json={"inputs": ""})
+    client.post("/v1/classify", json={"inputs": "good", "model": "gpt"})
+    client.get("/none")
+    for word in ("Validation", "ModelNotFound", "NotFound"):
+        assert growth.of("shoal_refusals_total", reason=word) == 1
+
+
+# --- Body limit (10,000 bytes here) ----------------------------------------------------------------------------------
+
+
+def body_of(size: int) -> bytes:
+    """JSON of exactly so many bytes."""
+    head, tail = b'{"inputs": "good"', b"}"
+    return head + b" " * (size - len(head) - len(tail)) + tail
+
+
+def pieces(body: bytes, size: int) -> Iterator[bytes]:
+    return (body[begin : begin + size] for begin in range(0, len(body), size))
+
+
+HEADERS = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_as_large_as_the_limit_is_taken(client: TestClient, chunked: bool) -> None:
+    body = body_of(10_000)
+    response = client.post("/v1/classify", content=pieces(body, 999) if chunked else body, headers=HEADERS)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("size", [10_001, 2_000_000])
+def test_a_body_over_the_limit_is_refused_by_its_length(client: TestClient, size: int) -> None:
+    response = client.post("/v1/classify", content=body_of(size), headers=HEADERS)
+    assert response.status_code == 413
+    assert response.json() == {
+        "error": f"A body of {size} bytes; the limit is 10000. Send the inputs in several requests.",
+        "error_type": "Validation",
+    }
+
+
+@pytest.mark.parametrize("size", [10_001, 2_000_000])
+def test_a_body_over_the_limit_is_refused_as_it_comes(client: TestClient, size: int) -> None:
+    response = client.post("/v1/classify", content=pieces(body_of(size), 4096), headers=HEADERS)
+    assert response.status_code == 413
+    assert list(response.json()) == ["error", "error_type"]
+    assert "more than 10000 bytes" in response.json()["error"]
+    assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200

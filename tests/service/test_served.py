@@ -1,0 +1,296 @@
+"""End to end: a server in its own process, over a real socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.service import toys
+from tests.service.serving import PATIENCE_S, ROOT, Server, eventually, samples, served, start, total
+
+HEADERS = {"Content-Type": "application/json"}
+HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(zoo: Path) -> Iterator[Server]:
+    with served(models_dir=zoo, max_body_bytes=10_000) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx2.Client]:
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def slow_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A word, "slow", keeps a pass busy for about a second."""
+    folder = tmp_path_factory.mktemp("slow")
+    toys.classifier(folder / "moods", slow_turns=2500)
+    toys.summarizer(folder / "writer")
+    return folder
+
+
+def metric(client: httpx2.Client, name: str, **labels: str) -> float:
+    return total(samples(client.get("/metrics").text), name, **labels)
+
+
+def ask(server: Server, route: str = "classify", **body: Any) -> httpx2.Response:
+    """A request on a connection of its own."""
+    with server.client() as client:
+        return client.post(f"/v1/{route}", json=body)
+
+
+# --- Answers ---------------------------------------------------------------------------------------------------------
+
+
+def test_three_tasks_over_a_socket(client: httpx2.Client) -> None:
+    moods = client.post("/v1/classify", json={"inputs": ["good", "bad"]}).json()
+    assert [result["label"] for result in moods["results"]] == ["positive", "negative"]
+    question = {"question": "is?", "context": "🎉 it is Paris"}
+    reader = client.post("/v1/answer", json={"inputs": question}).json()
+    assert reader["results"][0]["answer"] == "Paris"
+    writer = client.post("/v1/summarize", json={"inputs": "Paris is good", "parameters": {"num_beams": 3}}).json()
+    assert writer["results"][0]["summary"] == "paris is good"
+
+
+REQUESTS: list[tuple[str, dict[str, Any]]] = [
+    ("classify", {"inputs": "a good film"}),
+    ("classify", {"inputs": ["bad", "good " * 30, "is it"], "model": "topics"}),
+    ("classify", {"inputs": "the capital is good and bad", "parameters": {"function_to_apply": "none"}}),
+    ("answer", {"inputs": {"question": "is?", "context": "the " * 90 + "paris " + "is " * 90}}),
+    ("answer", {"inputs": [{"question": "the?", "context": "it is weak"}], "parameters": {"top_k": 3}}),
+    ("summarize", {"inputs": "good paris is the capital"}),
+    ("summarize", {"inputs": ["in the capital", "weak is strong is good"], "parameters": {"num_beams": 4}}),
+    ("classify", {"inputs": "poison"}),
+    ("classify", {"inputs": ""}),
+]
+
+
+def test_many_clients_at_once_get_what_each_gets_alone(server: Server, client: httpx2.Client) -> None:
+    alone = [client.post(f"/v1/{route}", json=body) for route, body in REQUESTS]
+    passes = metric(client, "shoal_batch_rows_count", model="moods")
+    rows = metric(client, "shoal_batch_rows_sum", model="moods")
+    together = threading.Barrier(24, timeout=PATIENCE_S)
+
+    def visit(seed: int) -> list[tuple[int, httpx2.Response]]:
+        answers = []
+        with server.client() as mine:
+            together.wait()
+            for step in range(12):
+                index = (seed + step) % len(REQUESTS)
+                route, body = REQUESTS[index]
+                answers.append((index, mine.post(f"/v1/{route}", json=body)))
+        return answers
+
+    with ThreadPoolExecutor(24) as pool:
+        answers = [answer for visits in pool.map(visit, range(24)) for answer in visits]
+    assert len(answers) == 24 * 12
+    for index, answer in answers:
+        assert answer.status_code == alone[index].status_code
+        assert answer.content == alone[index].content
+    passes = metric(client, "shoal_batch_rows_count", model="moods") - passes
+    rows = metric(client, "shoal_batch_rows_sum", model="moods") - rows
+    assert rows > passes, "nobody ever shared a pass"
+
+
+def test_one_connection_serves_request_after_request(client: httpx2.Client) -> None:
+    for _ in range(50):
+        assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+        assert client.post("/v1/classify", content=b"{", headers=HEADERS).status_code == 400
+
+
+# --- What a test client cannot do ------------------------------------------------------------------------------------
+
+
+def spoken(server: Server, request: bytes) -> bytes:
+    """Send these bytes and read until the server closes."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while received := connection.recv(65536):
+            answer += received
+    return answer
+
+
+@pytest.mark.parametrize("size", [10_001, 3_000_000])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_limit_is_answered_before_the_connection_goes(
+    client: httpx2.Client, size: int, chunked: bool
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        for begin in range(0, size, 65536):
+            yield b" " * min(65536, size - begin)
+
+    response = client.post("/v1/classify", content=pieces() if chunked else b" " * size, headers=HEADERS)
+    assert response.status_code == 413
+    assert list(response.json()) == ["error", "error_type"]
+    assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+
+
+def test_a_body_that_was_only_announced_is_refused_by_its_length(server: Server) -> None:
+    head = (
+        b"POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"
+    )
+    answer = spoken(server, head)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"99999999" in answer
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9\r\n\r\n",
+        b"POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        b"",
+    ],
+)
+def test_bytes_that_are_no_request_do_not_harm_the_next(
+    server: Server, client: httpx2.Client, request_bytes: bytes
+) -> None:
+    assert not spoken(server, request_bytes).startswith(b"HTTP/1.1 5")
+    assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+
+
+def test_a_client_that_leaves_before_its_answer_harms_nobody(server: Server, client: httpx2.Client) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    body = json.dumps({"inputs": ["good"] * 50}).encode()
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    for cut in (10, len(HEAD) + 5, len(request) - 20, len(request)):
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+            connection.sendall(request[:cut])
+    eventually(lambda: metric(client, "shoal_requests_in_flight") == 1)
+    assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_the_log_holds_no_text_of_a_request(server: Server, client: httpx2.Client) -> None:
+    client.post("/v1/classify", json={"inputs": "poison swordfish"})
+    client.post("/v1/classify", json={"inputs": "good", "swordfish": 1})
+    eventually(lambda: any("a row of moods failed" in line for line in server.log))
+    assert "swordfish" not in "".join(server.log)
+
+
+# --- Overload --------------------------------------------------------------------------------------------------------
+
+
+def waiting_for(client: httpx2.Client, name: str, value: float) -> Callable[[], bool]:
+    return lambda: metric(client, name, model="moods") >= value
+
+
+def test_a_full_queue_refuses_with_429_and_answers_what_it_took(slow_zoo: Path) -> None:
+    with (
+        served(models_dir=slow_zoo, threads=1, queue_rows=2) as server,
+        server.client() as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        taken = [pool.submit(ask, server, inputs="slow")]
+        eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
+        taken.append(pool.submit(ask, server, inputs="slow good"))
+        eventually(waiting_for(client, "shoal_queue_rows", 1))
+        refused = [client.post("/v1/classify", json={"inputs": ["good", "bad"]})]
+        taken.append(pool.submit(ask, server, inputs="good"))
+        eventually(waiting_for(client, "shoal_queue_rows", 2))
+        refused.append(client.post("/v1/classify", json={"inputs": "good"}))
+        for response in refused:
+            assert response.status_code == 429
+            assert response.headers["retry-after"] == "1"
+            assert list(response.json()) == ["error", "error_type"]
+            assert response.json()["error_type"] == "Overloaded"
+        assert client.get("/health/ready").status_code == 200, "full is not ill"
+        assert [answer.result().status_code for answer in taken] == [200, 200, 200]
+        assert metric(client, "shoal_refusals_total", reason="Overloaded") == 2
+        assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+
+
+def test_health_does_not_wait_behind_a_slow_pass_and_tells_a_stuck_one(slow_zoo: Path) -> None:
+    with (
+        served(models_dir=slow_zoo, threads=1, stuck_after_s=0.2) as server,
+        server.client() as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        answer = pool.submit(ask, server, inputs="slow")
+        eventually(lambda: client.get("/health").status_code == 503)
+        assert client.get("/health/live").status_code == 200
+        assert not answer.done()
+        assert answer.result().status_code == 200
+        eventually(lambda: client.get("/health").status_code == 200)
+
+
+# --- Starting and stopping -------------------------------------------------------------------------------------------
+
+
+def test_sigterm_answers_every_request_in_flight(slow_zoo: Path) -> None:
+    bodies: list[tuple[str, Any]] = [
+        ("classify", "slow"), ("classify", "slow good"), ("classify", ["good", "bad"]), ("summarize", "paris is good"),
+        ("classify", "bad"), ("summarize", ["good", "the capital"]),
+    ]  # fmt: skip
+    with served(models_dir=slow_zoo, threads=1) as server, ThreadPoolExecutor(len(bodies)) as pool:
+        answers: list[Future[httpx2.Response]] = []
+        with server.client() as client:
+            for route, inputs in bodies:
+                answers.append(pool.submit(ask, server, route, inputs=inputs))
+                if len(answers) == 1:
+                    eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
+            eventually(lambda: metric(client, "shoal_requests_in_flight") == len(bodies) + 1)
+        assert not any(answer.done() for answer in answers)
+        server.terminate()
+        assert [answer.result().status_code for answer in answers] == [200] * len(bodies)
+        assert server.process.returncode in (0, -15)
+        with pytest.raises(httpx2.ConnectError):
+            ask(server, inputs="good")
+
+
+def test_requests_that_are_not_done_when_the_time_to_drain_is_over_are_told_so(slow_zoo: Path) -> None:
+    with served(models_dir=slow_zoo, threads=1, drain_s=0) as server, ThreadPoolExecutor(3) as pool:
+        with server.client() as client:
+            answers = [pool.submit(ask, server, inputs="slow")]
+            eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
+            answers += [pool.submit(ask, server, inputs="good") for _ in range(2)]
+            eventually(waiting_for(client, "shoal_queue_rows", 2))
+        server.terminate()
+        for answer in answers:
+            assert answer.result().status_code == 503
+            assert list(answer.result().json()) == ["error", "error_type"]
+            assert answer.result().json()["error_type"] == "Unhealthy"
+        assert "Traceback" not in "".join(server.log)
+
+
+def test_an_idle_server_stops_at_once(zoo: Path) -> None:
+    with served(models_dir=zoo, models="moods") as server:
+        began_s = time.monotonic()
+        server.terminate()
+        assert time.monotonic() - began_s < 5
+        assert "Traceback" not in "".join(server.log)
+
+
+def test_a_folder_that_cannot_be_served_ends_the_process_and_says_why(tmp_path: Path) -> None:
+    with start(models_dir=tmp_path) as process:
+        _, log = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode != 0
+    assert "no models (a model is a sub-folder with a config.json)" in log
+
+
+def test_nothing_but_the_run_time_dependencies_is_imported(zoo: Path) -> None:
+    script = (
+        "import sys, service.__main__\n"
+        "print([name for name in ('torch', 'transformers', 'optimum', 'onnx', 'models') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

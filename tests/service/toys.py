@@ -1,0 +1,318 @@
+"""Small real models: ONNX graphs and tokenizers whose answers can be worked out by hand.
+
+All weights are small whole numbers, so that sums are exact in any order and any padding.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import tokenizers
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+PAD, UNK, CLS, SEP = 0, 1, 2, 3
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?"
+WORDS = ["good", "bad", "slow", "void", "paris", "weak", "strong", "rival", "the", "is", "in", "capital", "poison"]
+VOCABULARY = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), *WORDS]
+IDS = {token: index for index, token in enumerate(VOCABULARY)}
+
+
+def word_piece() -> tokenizers.Tokenizer:
+    """BERT's way: lower case, accents off, letters and a few words."""
+    tokenizer = tokenizers.Tokenizer(models.WordPiece(IDS, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)],
+    )
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(SPECIAL)
+    return tokenizer
+
+
+def byte_level() -> tokenizers.Tokenizer:
+    """RoBERTa's way: byte-level BPE, where an emoji is several tokens and a word carries the space before it."""
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<s>", "<pad>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["the capital is paris and the good one is strong"] * 3, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    return tokenizer
+
+
+def scores(words: Mapping[str, Sequence[float] | float], width: int = 0, other: float = 0.0) -> Array:
+    """A table by token id: what `words` says, `other` for the rest; [vocabulary] or [vocabulary, width]."""
+    table = np.full((len(VOCABULARY), width) if width else len(VOCABULARY), other, dtype=np.float32)
+    for word, value in words.items():
+        table[IDS[word]] = value
+    return table
+
+
+def _save(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    inputs: Mapping[str, tuple[int, Sequence[Any]]],
+    outputs: Mapping[str, Sequence[Any]],
+    constants: Mapping[str, Array],
+) -> None:
+    graph = helper.make_graph(
+        nodes,
+        path.stem,
+        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+_IDS: dict[str, tuple[int, Sequence[Any]]] = {
+    "input_ids": (TensorProto.INT64, ["rows", "tokens"]),
+    "attention_mask": (TensorProto.INT64, ["rows", "tokens"]),
+}
+
+
+def _spin() -> list[onnx.NodeProto]:
+    """Work that takes as many turns as the costliest token of the batch says; its result is times 0."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("MatMul", ["x", "square"], ["y"]),
+            helper.make_node("Tanh", ["y"], ["x_next"]),
+        ],
+        "turn",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [256, 256]),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x_next", TensorProto.FLOAT, [256, 256]),
+        ],
+    )
+    return [
+        helper.make_node("Gather", ["cost", "input_ids"], ["costs"]),
+        helper.make_node("ReduceMax", ["costs"], ["turns"], keepdims=0),
+        helper.make_node("Loop", ["turns", "", "square"], ["spun"], body=body),
+        helper.make_node("ReduceSum", ["spun"], ["spun_sum"], keepdims=0),
+        helper.make_node("Mul", ["spun_sum", "zero"], ["nothing"]),
+    ]
+
+
+def classifier_graph(path: Path, table: Array, *, slow_turns: int = 0) -> None:
+    """Logits [rows, labels]: the mean of `table`'s rows over a text's tokens. A token outside of it raises.
+
+    The word "slow" makes the pass take `slow_turns` multiplications of 256 x 256.
+    """
+    cost = np.zeros(len(VOCABULARY), dtype=np.int64)
+    cost[IDS["slow"]] = slow_turns
+    nodes = [
+        *_spin(),
+        helper.make_node("Gather", ["table", "input_ids"], ["each"]),
+        helper.make_node("Unsqueeze", ["attention_mask", "last"], ["mask_column"]),
+        helper.make_node("Cast", ["mask_column"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["each", "mask"], ["own"]),
+        helper.make_node("ReduceSum", ["own", "tokens_axis"], ["sum"], keepdims=0),
+        helper.make_node("ReduceSum", ["mask", "tokens_axis"], ["count"], keepdims=0),
+        helper.make_node("Div", ["sum", "count"], ["mean"]),
+        helper.make_node("Add", ["mean", "nothing"], ["logits"]),
+    ]
+    constants: dict[str, Array] = {
+        "table": table.astype(np.float32),
+        "cost": cost,
+        "square": np.eye(256, dtype=np.float32),
+        "zero": np.array(0, dtype=np.float32),
+        "last": np.array([2]),
+        "tokens_axis": np.array([1]),
+    }
+    _save(path, nodes, _IDS, {"logits": ["rows", table.shape[1]]}, constants)
+
+
+def reader_graph(path: Path, starts: Array, ends: Array) -> None:
+    """start_logits and end_logits [rows, tokens]: each token's entry in the tables."""
+    nodes = [
+        helper.make_node("Gather", ["starts", "input_ids"], ["start_logits"]),
+        helper.make_node("Gather", ["ends", "input_ids"], ["end_logits"]),
+    ]
+    shape = ["rows", "tokens"]
+    _save(
+        path,
+        nodes,
+        {"input_ids": _IDS["input_ids"]},
+        {"start_logits": shape, "end_logits": shape},
+        {"starts": starts.astype(np.float32), "ends": ends.astype(np.float32)},
+    )
+
+
+def encoder_graph(path: Path, vocabulary: int = len(VOCABULARY)) -> None:
+    """The source's tokens as cross-attention caches: values one-hot, keys the ids themselves."""
+    nodes = [
+        helper.make_node("OneHot", ["input_ids", "depth", "off_on"], ["hot"], axis=-1),
+        helper.make_node("Unsqueeze", ["hot", "one"], ["present.0.encoder.value"]),
+        helper.make_node("Cast", ["input_ids"], ["plain"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["plain", "one_three"], ["present.0.encoder.key"]),
+    ]
+    _save(
+        path,
+        nodes,
+        {"input_ids": _IDS["input_ids"]},
+        {
+            "present.0.encoder.key": ["rows", 1, "source", 1],
+            "present.0.encoder.value": ["rows", 1, "source", vocabulary],
+        },
+        {
+            "depth": np.array(vocabulary),
+            "off_on": np.array([0, 1], dtype=np.float32),
+            "one": np.array([1]),
+            "one_three": np.array([1, 3]),
+        },
+    )
+
+
+def decoder_graph(path: Path, *, copy: float = 100.0, noise: Array | None = None) -> None:
+    """Logits = copy * one-hot(source token at the past's length + 1) + noise[(past + token) mod len(noise)].
+
+    A copy of the source, ended by its [SEP]. The noise reads the whole self-attention cache, so that a cache row that
+    went to the wrong beam shows.
+    """
+    noise = np.zeros((1, len(VOCABULARY)), dtype=np.float32) if noise is None else noise.astype(np.float32)
+    past, cross = "past_key_values.0.decoder", "past_key_values.0.encoder"
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["token"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["token", "two_three"], ["token_cell"]),
+        helper.make_node("Concat", [f"{past}.value", "token_cell"], ["present.0.decoder.value"], axis=2),
+        helper.make_node("Concat", [f"{past}.key", "token_cell"], ["present.0.decoder.key"], axis=2),
+        # Where the copy stands: the past's length, behind the source's first token.
+        helper.make_node("Shape", [f"{past}.key"], ["steps"], start=2, end=3),
+        helper.make_node("Add", ["steps", "one"], ["wanted"]),
+        helper.make_node("Shape", [f"{cross}.value"], ["source"], start=2, end=3),
+        helper.make_node("Sub", ["source", "one"], ["final"]),
+        helper.make_node("Min", ["wanted", "final"], ["place"]),
+        helper.make_node("Gather", [f"{cross}.value", "place"], ["there"], axis=2),
+        helper.make_node("Squeeze", ["there", "one"], ["copied"]),
+        helper.make_node("Gather", ["encoder_attention_mask", "place"], ["read"], axis=1),
+        helper.make_node("Unsqueeze", ["read", "two"], ["read_column"]),
+        helper.make_node("Cast", ["read_column"], ["is_read"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["copied", "is_read"], ["seen"]),
+        helper.make_node("LessOrEqual", ["wanted", "final"], ["inside"]),
+        helper.make_node("Cast", ["inside"], ["is_inside"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["seen", "is_inside"], ["there_is"]),
+        helper.make_node("Mul", ["there_is", "copy"], ["loud"]),
+        # What was written so far, by the cache.
+        helper.make_node("ReduceSum", ["present.0.decoder.value", "two"], ["sums"], keepdims=0),
+        helper.make_node("Squeeze", ["sums", "two"], ["sum"]),
+        helper.make_node("Cast", ["sum"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Mod", ["whole", "states"], ["state"]),
+        helper.make_node("Gather", ["noise", "state"], ["noises"]),
+        helper.make_node("Add", ["loud", "noises"], ["logits"]),
+    ]
+    cell = (TensorProto.FLOAT, ["rows", 1, "past", 1])
+    inputs: dict[str, tuple[int, Sequence[Any]]] = {
+        "input_ids": (TensorProto.INT64, ["rows", 1]),
+        "encoder_attention_mask": (TensorProto.INT64, ["rows", "source"]),
+        f"{past}.key": cell,
+        f"{past}.value": cell,
+        f"{cross}.key": (TensorProto.FLOAT, ["rows", 1, "source", 1]),
+        f"{cross}.value": (TensorProto.FLOAT, ["rows", 1, "source", noise.shape[1]]),
+    }
+    present: Sequence[Any] = ["rows", 1, "present", 1]
+    _save(
+        path,
+        nodes,
+        inputs,
+        {
+            "logits": ["rows", 1, noise.shape[1]],
+            "present.0.decoder.key": present,
+            "present.0.decoder.value": present,
+        },
+        {
+            "one": np.array([1]),
+            "two": np.array([2]),
+            "two_three": np.array([2, 3]),
+            "copy": np.array(copy, dtype=np.float32),
+            "noise": noise,
+            "states": np.array([len(noise)]),
+        },
+    )
+
+
+def _folder(folder: Path, config: Mapping[str, Any], tokenizer: tokenizers.Tokenizer | None) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tokenizer or word_piece()).save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def classifier(folder: Path, *, table: Array | None = None, slow_turns: int = 0, **config: Any) -> Path:
+    """Two labels: "good" speaks for the second, "bad" for the first; "void" gives no number, "poison" raises."""
+    words = {"good": (-8, 8), "bad": (8, -8), "void": (np.nan, np.nan)}
+    table = scores(words, 2)[:-1] if table is None else table
+    facts = {
+        "architectures": ["ToyForSequenceClassification"],
+        "id2label": {"0": "negative", "1": "positive"},
+        "max_position_embeddings": 128,
+        "pad_token_id": PAD,
+    }
+    classifier_graph(_folder(folder, facts | config, None) / "model.onnx", table, slow_turns=slow_turns)
+    return folder
+
+
+def reader(
+    folder: Path,
+    *,
+    starts: Array | None = None,
+    ends: Array | None = None,
+    tokenizer: tokenizers.Tokenizer | None = None,
+    **config: Any,
+) -> Path:
+    """Answers "paris"; "strong" comes second."""
+    words = {"paris": 5.0, "strong": 4.0, "weak": 2.0}
+    starts = scores(words, other=-10) if starts is None else starts
+    facts = {"architectures": ["ToyForQuestionAnswering"], "max_position_embeddings": 64, "pad_token_id": PAD}
+    folder = _folder(folder, facts | config, tokenizer)
+    reader_graph(folder / "model.onnx", starts, starts if ends is None else ends)
+    return folder
+
+
+def summarizer(folder: Path, *, copy: float = 100.0, noise: Array | None = None, **config: Any) -> Path:
+    """Writes the first words of its source, 12 tokens if nobody says how many."""
+    facts = {
+        "architectures": ["ToyForConditionalGeneration"],
+        "max_position_embeddings": 64,
+        "pad_token_id": PAD,
+        "decoder_start_token_id": CLS,
+        "eos_token_id": SEP,
+        "shoal": {"generation": {"max_new_tokens": 12}},
+    }
+    folder = _folder(folder, facts | config, None)
+    encoder_graph(folder / "encoder.onnx")
+    decoder_graph(folder / "decoder.onnx", copy=copy, noise=noise)
+    return folder
+
+
+def zoo(folder: Path, *, slow_turns: int = 0) -> Path:
+    """One model a task, and a second classifier whose labels may hold together."""
+    classifier(folder / "moods", slow_turns=slow_turns)
+    classifier(folder / "topics", problem_type="multi_label_classification")
+    reader(folder / "reader")
+    summarizer(folder / "writer")
+    return folder
