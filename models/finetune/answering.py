@@ -88,4 +88,4 @@ def finetune_reader(_recipe: Recipe, stage: Stage, *, start: str, data: Path, ru
     )
     features = window_features(rows, tokenizer, training)
     collate = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
-    return train_stage(model, features, collate, training, run=run), tokenizer
+    return train_stage(model, tokenizer, features, collate, training, run=run), tokenizer

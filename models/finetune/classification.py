@@ -43,4 +43,4 @@ def finetune_classifier(recipe: Recipe, stage: Stage, *, start: str, data: Path,
         for ids, mask, row in zip(encodings["input_ids"], encodings["attention_mask"], rows, strict=True)
     ]
     collate = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
-    return train_stage(model, features, collate, training, run=run), tokenizer
+    return train_stage(model, tokenizer, features, collate, training, run=run), tokenizer

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, DataCollatorForSeq2Seq
+from transformers.trainer_utils import get_last_checkpoint
 
 from models.finetune.seq2seq import build_seq2seq, train_tokenizer
 from models.finetune.trainer import train_stage
@@ -54,6 +55,12 @@ def _pairs(rows: list[Row], stage: Stage) -> list[tuple[str, str]]:
     return pairs
 
 
+def _tokenizer_of(run: Path) -> Any:
+    """The tokenizer of a run's last checkpoint, None if it has none: a run that goes on must keep its pieces."""
+    last = get_last_checkpoint(str(run)) if run.is_dir() else None
+    return AutoTokenizer.from_pretrained(last) if last and (Path(last) / "tokenizer.json").is_file() else None
+
+
 def finetune_summarizer(recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path) -> tuple[Any, Any]:
     """Train an encoder-decoder; the first stage makes it from the base, a later one goes on from `start`."""
     training = stage.training
@@ -62,8 +69,11 @@ def finetune_summarizer(recipe: Recipe, stage: Stage, *, start: str, data: Path,
     pairs = _pairs(pick_rows(stage.sources, data, training.seed), stage)
     torch.manual_seed(training.seed)
     if stage is recipe.stages[0]:
-        sample = (text for pair in pairs[:_TEXTS_FOR_TOKENIZER] for text in pair)
-        tokenizer = train_tokenizer(sample, recipe.seq2seq.vocabulary, training.max_length)
+        tokenizer = _tokenizer_of(run) or train_tokenizer(
+            (text for pair in pairs[:_TEXTS_FOR_TOKENIZER] for text in pair),
+            recipe.seq2seq.vocabulary,
+            training.max_length,
+        )
         model = build_seq2seq(start, tokenizer, recipe.seq2seq.decoder_layers)
     else:
         tokenizer = AutoTokenizer.from_pretrained(start)
@@ -79,4 +89,4 @@ def finetune_summarizer(recipe: Recipe, stage: Stage, *, start: str, data: Path,
         # BART's decoder starts from </s>, so the target's own <s> is left out: a step less for every summary.
         features += [{"input_ids": a, "labels": b[1:]} for a, b in zip(sources, targets, strict=True)]
     collate = DataCollatorForSeq2Seq(tokenizer, model=model, pad_to_multiple_of=8)
-    return train_stage(model, features, collate, training, run=run), tokenizer
+    return train_stage(model, tokenizer, features, collate, training, run=run), tokenizer

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from models.recipe import Training
@@ -17,13 +17,15 @@ Features = Sequence[dict[str, Any]]
 
 def train_stage(
     model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     features: Features,
     collate: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
     training: Training,
     *,
     run: Path,
 ) -> PreTrainedModel:
-    """Train `model` on `features` and return it; `run` holds checkpoints, and a cut-off run goes on from the last.
+    """Train `model` on `features` and return it; `run` holds checkpoints, the
+    tokenizer with them, and a cut-off run goes on from the last.
 
     Rows of like length share a batch. bf16 autocast: on CPUs with AVX512-BF16 or AMX it is about
     2.5 times as fast as fp32 here, and it is what accelerators do.
@@ -48,6 +50,8 @@ def train_stage(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    trainer = Trainer(model=model, args=arguments, train_dataset=features, data_collator=collate)
+    trainer = Trainer(
+        model=model, args=arguments, train_dataset=features, data_collator=collate, processing_class=tokenizer
+    )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run)) if run.is_dir() else None)
     return model
