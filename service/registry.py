@@ -30,7 +30,7 @@ _TASKS = {
 }
 # A text being written is many passes: more of them share a batch than rows that are one pass each.
 _SUMMARY_BATCH = 8
-# Tokenizing this many characters takes about a millisecond; more goes off the event loop.
+# Tokenizing this many characters takes a few milliseconds; more goes off the event loop, and so do their results.
 _CHARS_ON_LOOP = 10_000
 
 
@@ -146,6 +146,8 @@ class Registry:
         except asyncio.CancelledError:
             job.cancel()
             raise
+        if chars > _CHARS_ON_LOOP:
+            return await asyncio.to_thread(self._finish, served, prepared, job.results(), parameters)
         return self._finish(served, prepared, job.results(), parameters)
 
     def _checked_chars(self, inputs: Sequence[Any]) -> int:
