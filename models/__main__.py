@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from models import commands
+from models.artifact import ARTIFACTS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -27,6 +28,8 @@ def _parser() -> argparse.ArgumentParser:
     quantize.add_argument("recipe")
     evaluate = kinds.add_parser("evaluate", parents=[data, limit], help=commands.evaluate.__doc__)
     evaluate.add_argument("name")
+    evaluate.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="folder with the model's folder")
+    evaluate.add_argument("--write", action="store_true", help="write metrics.json, the card and the sums anew")
     add = kinds.add_parser("add", help=commands.add.__doc__)
     add.add_argument("source", help="Hub id or folder of a transformers model")
     add.add_argument("--name", required=True, help="what requests will call it")

@@ -8,6 +8,7 @@ from typing import Any
 from models.artifact import ARTIFACTS, finish_artifact, model_card
 from models.recipe import Recipe, load_recipe
 from models.rows import Row, read_rows
+from service.artifact import Artifact
 
 
 def finetune(recipe: str, *, base: str | None, data: Path, runs: Path) -> None:
@@ -49,18 +50,21 @@ def quantize(recipe: str, *, data: Path, runs: Path, limit: int | None) -> None:
     print(f"artifact: {target}")
 
 
-def evaluate(name: str, *, data: Path, limit: int | None) -> None:
-    """Score a recipe's artifact as it is served, against the recipe's bars; the fp32 scores stay as they were."""
+def evaluate(name: str, *, data: Path, limit: int | None, artifacts: Path, write: bool) -> None:
+    """Score a recipe's artifact as it is served, against the recipe's bars."""
     from models.evaluate import evaluate as score
 
     plan = load_recipe(name)
-    folder = ARTIFACTS / plan.name
+    folder = artifacts / plan.name
     scores, how = score(folder, evaluation_rows(plan, data, limit))
     for measure, value in scores.items():
         bar = plan.evaluation.bars.get(measure)
         said = "" if bar is None else f"  (bar {bar:g}: {'reached' if value >= bar else 'MISSED'})"
         print(f"{measure}: {value:.2f}{said}")
     print(f"{how['rows']} rows in {how['seconds']} s")
+    if write:
+        metrics = {**Artifact(folder).metrics, "score": scores, **how}
+        finish_artifact(folder, metrics, model_card(folder, plan, metrics))
 
 
 def evaluation_rows(plan: Recipe, data: Path, limit: int | None) -> list[Row]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from models import commands
 from models.add import add_model
+from models.artifact import ARTIFACTS
 from models.evaluate import evaluate
 from models.quantize import QuantizationLoss
 from models.rows import read_rows
@@ -84,9 +86,18 @@ def test_the_other_tasks_are_scored_by_their_own_measures(
     assert scores == Artifact(added).metrics["score"]
 
 
-def test_the_command_says_whether_a_bar_is_reached(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_evaluate_says_whether_a_bar_is_reached_and_writes_when_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     data = tmp_path / "sst2"
     data.mkdir()
     (data / "dev.jsonl").write_text('{"text": "a dreadful bore", "label": 1}\n', encoding="utf-8")
-    commands.evaluate("sentiment", data=tmp_path, limit=None)
+    folder = Path(shutil.copytree(ARTIFACTS / "sentiment", tmp_path / "artifacts" / "sentiment"))
+    before = Artifact(folder).metrics
+    commands.evaluate("sentiment", data=tmp_path, limit=None, artifacts=folder.parent, write=False)
     assert "accuracy: 0.00  (bar 90: MISSED)" in capsys.readouterr().out
+    assert Artifact(folder).metrics == before
+    commands.evaluate("sentiment", data=tmp_path, limit=None, artifacts=folder.parent, write=True)
+    after = Artifact(folder)
+    after.verify()
+    assert (after.metrics["score"], after.metrics["fp32"]) == ({"accuracy": 0.0}, before["fp32"])
