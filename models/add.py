@@ -9,6 +9,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from models.artifact import finish_artifact
+from models.evaluate import quantize_scored
 from models.export import export_model
 from models.quantize import quantize_artifact
 from models.rows import read_rows
@@ -31,31 +32,22 @@ def add_model(source: str, target: Path, *, data: Path | None, tolerance: float)
     """
     if target.exists():
         raise FileExistsError(f"{target} is there already; take another --name or remove it")
-    task = task_of(AutoConfig.from_pretrained(source).to_dict())
+    task = task_of(AutoConfig.from_pretrained(source).to_dict(), source)
     rows = list(read_rows(data)) if data is not None else []
-    measured: list[tuple[dict[str, float], dict[str, Any]]] = []
-
-    def score(folder: Path) -> dict[str, float]:
-        from models.evaluate import evaluate
-
-        measured.append(evaluate(folder, rows))
-        return measured[-1][0]
-
+    metrics: dict[str, Any] = {"score": {}, "data": "none"}
     with TemporaryDirectory() as scratch:
         fp32 = export_model(source, Path(scratch) / target.name, task)
-        quantize_artifact(fp32, target, score=score if rows else None, tolerance=_tolerances(task, rows, tolerance))
-    metrics: dict[str, Any] = {"score": {}, "data": "none"}
-    if measured:
-        (before, _), (after, how) = measured
-        metrics = {"score": after, "fp32": before, "data": str(data and data.name), **how}
+        if data is not None and rows:
+            metrics = quantize_scored(fp32, target, rows, _tolerances(task, rows, tolerance), name=data.name)
+        else:
+            quantize_artifact(fp32, target)
     finish_artifact(target, metrics, _card(target.name, source, task, metrics))
     return target
 
 
 def _tolerances(task: str, rows: list[dict[str, Any]], points: float) -> dict[str, float]:
-    several = bool(rows) and "labels" in rows[0]
     names = _MEASURES[task]
-    return {names[-1] if several else names[0]: points} if rows else {}
+    return {names[-1] if "labels" in rows[0] else names[0]: points}
 
 
 def _card(name: str, source: str, task: str, metrics: dict[str, Any]) -> str:

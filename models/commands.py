@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from models.artifact import ARTIFACTS, finish_artifact, model_card
 from models.recipe import Recipe, load_recipe
@@ -30,22 +29,13 @@ def export(recipe: str, *, runs: Path) -> None:
 
 def quantize(recipe: str, *, data: Path, runs: Path, limit: int | None) -> None:
     """Make the int8 artifact of a recipe, unless it loses more than the recipe allows."""
-    from models.quantize import quantize_artifact
+    from models.evaluate import quantize_scored
 
     plan = load_recipe(recipe)
     rows = evaluation_rows(plan, data, limit)
-    measured: list[tuple[dict[str, float], dict[str, Any]]] = []
-
-    def score(folder: Path) -> dict[str, float]:
-        from models.evaluate import evaluate
-
-        measured.append(evaluate(folder, rows))
-        return measured[-1][0]
-
     target = ARTIFACTS / plan.name
-    quantize_artifact(_fp32(plan, runs), target, score=score, tolerance=plan.evaluation.tolerance)
-    (fp32, _), (int8, how) = measured
-    metrics = {"score": int8, "fp32": fp32, "data": plan.evaluation.home, **how}
+    allowed = plan.evaluation.tolerance
+    metrics = quantize_scored(_fp32(plan, runs), target, rows, allowed, name=plan.evaluation.home)
     finish_artifact(target, metrics, model_card(target, plan, metrics))
     print(f"artifact: {target}")
 

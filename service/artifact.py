@@ -35,8 +35,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def task_of(config: dict[str, Any]) -> Task:
-    """The task of a config.json, by its architecture's head; raises ArtifactError for one that no task serves."""
+def task_of(config: dict[str, Any], source: str) -> Task:
+    """The task of `source`'s config.json, by its architecture's head; raises ArtifactError if no task serves it."""
     architecture = (config.get("architectures") or [""])[0]
     if architecture.endswith("ForSequenceClassification"):
         return "text-classification"
@@ -45,8 +45,8 @@ def task_of(config: dict[str, Any]) -> Task:
     if architecture.endswith(("ForConditionalGeneration", "MTModel")):
         return "summarization"
     raise ArtifactError(
-        f"config.json names {architecture or 'no architecture'}; served are heads for sequence classification and "
-        "question answering, and encoder-decoders (BART, T5, Marian)"
+        f"{source}: config.json names {architecture or 'no architecture'}; served are heads for sequence "
+        "classification and question answering, and encoder-decoders (BART, T5, Marian)"
     )
 
 
@@ -86,7 +86,7 @@ class Artifact:
     @cached_property
     def task(self) -> Task:
         """Read from the architecture's head; raises ArtifactError for a head that no task serves."""
-        return task_of(self.config)
+        return task_of(self.config, str(self.folder))
 
     @cached_property
     def graphs(self) -> tuple[Path, ...]:
