@@ -20,12 +20,20 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     models_dir: Path = Field(ARTIFACTS, description="Folder with one sub-folder a model.")
     models: str = Field("", description="Names of the models to load, separated by commas; empty loads all.")
-    threads: int = Field(0, ge=0, le=256, description="Worker threads; 0 takes what affinity and cgroup quota allow.")
-    batch_tokens: int = Field(256, ge=1, description="Padded tokens a forward pass may hold; a longer row runs alone.")
-    batch_slack_tokens: int = Field(
-        12, ge=0, description="Padding a row may cost to share a pass: what a pass of its own costs, in tokens."
+    threads: int = Field(
+        0, ge=0, le=256, description="Passes side by side, a core each; 0 takes what affinity and cgroup quota allow."
     )
+    wide_threads: int = Field(
+        0, ge=0, le=256, description="Cores for a batch that has the machine to itself; 0 takes all, 1 is never wide."
+    )
+    batch_tokens: int = Field(256, ge=1, description="Padded tokens a forward pass may hold; a longer row runs alone.")
     queue_rows: int = Field(1024, ge=1, description="Rows that may wait for a model; beyond it requests get 429.")
+    deadline_s: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds to answer in: 429 if more work waits, 504 for rows that still wait after them.",
+    )
+    cache_bytes: int = Field(0, ge=0, description="Memory for answers kept by content; 0 keeps none.")
     max_inputs: int = Field(128, ge=1, description="Inputs in one request.")
     max_input_chars: int = Field(200_000, ge=1, description="Characters in one text.")
     max_body_bytes: int = Field(8_388_608, ge=1, description="Bytes in one request body.")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tokenizers
 
 from service.errors import ArtifactError
 from service.marian import marian_tokenizer
 
-Ids = np.ndarray[tuple[int], np.dtype[np.int64]]
+_CHARS_UNDER_GIL = 1000  # half a millisecond
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """One row as a model reads it."""
+    """One row as a model reads it; 64-bit whole numbers."""
 
-    ids: Ids
-    type_ids: Ids
+    ids: array[int]
+    type_ids: array[int]
     truncated_at: int | None = None
     """Character where reading stopped, None when all of it was read."""
 
@@ -59,15 +59,21 @@ class Tokenizer:
         self._tokenizer.no_truncation()
 
     def _tokens_of(self, text: str) -> tokenizers.Encoding:
-        # Unlike encode(), encode_batch() drops the GIL: 200,000 characters in a thread stalled the event loop for
-        # 230 ms with the one and for 7 ms with the other.
+        # encode_batch() drops the GIL: 200,000 characters in a thread stalled the event loop for 230 ms with encode(),
+        # 7 ms with it. But whoever takes the GIL then has to be waited for, which costs more than a short text.
+        if len(text) <= _CHARS_UNDER_GIL:
+            return self._tokenizer.encode(text, add_special_tokens=False)
         return self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
 
     def _row(self, encoding: tokenizers.Encoding, truncated_at: int | None = None) -> Encoding:
-        return Encoding(np.array(encoding.ids), np.array(encoding.type_ids), truncated_at)
+        return Encoding(array("q", encoding.ids), array("q", encoding.type_ids), truncated_at)
 
     def encode(self, text: str, max_tokens: int) -> Encoding:
         """One text, cut at `max_tokens` (special tokens included)."""
+        if len(text) <= _CHARS_UNDER_GIL:
+            whole = self._tokenizer.encode(text)
+            if len(whole) <= max_tokens:
+                return self._row(whole)
         encoding = self._tokens_of(text)
         room = max_tokens - self._tokenizer.num_special_tokens_to_add(False)
         truncated_at = None

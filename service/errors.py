@@ -10,12 +10,16 @@ ServiceError          500 Internal
 ├── UnsupportedMediaType 415 Validation     a body that does not say that it is JSON
 ├── Overloaded        429 Overloaded        with Retry-After; never 503, which old Hub clients retry for ever
 ├── Unavailable       503 Unhealthy         loading or shutting down only
+├── DeadlineExceeded  504 DeadlineExceeded  accepted, but not run in time
 └── InferenceError    500 Backend           the cause is logged, never sent
 
 The words follow text-embeddings-inference where it has one, so that its clients understand them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 
 class ServiceError(Exception):
@@ -24,10 +28,8 @@ class ServiceError(Exception):
     status = 500
     code = "Internal"
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Extra response headers."""
-        return {}
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Extra response headers."""
 
 
 class InvalidInput(ServiceError):
@@ -65,15 +67,17 @@ class UnsupportedMediaType(ServiceError):
 class Overloaded(ServiceError):
     status = 429
     code = "Overloaded"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Retry-After": "1"}
+    headers = MappingProxyType({"Retry-After": "1"})
 
 
 class Unavailable(ServiceError):
     status = 503
     code = "Unhealthy"
+
+
+class DeadlineExceeded(ServiceError):
+    status = 504
+    code = "DeadlineExceeded"
 
 
 class InferenceError(ServiceError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.errors import ServiceError
+from service.errors import DeadlineExceeded, ServiceError
 
 
 @dataclass(slots=True, eq=False)
@@ -17,6 +18,13 @@ class Row:
     inputs: Any
     tokens: int
     arrived_s: float = 0.0
+    due_s: float = 0.0
+    """When it should run; see Queue."""
+    number: int = 0
+    """Its place in the order of arrival at its queue."""
+    queued: bool = False
+    share_s: float = 0.0
+    """What the queue counts it for in its backlog."""
     result: Any = None
     answered: bool = False
 
@@ -24,14 +32,19 @@ class Row:
 class Job:
     """Rows that belong to one request; done when each has its answer."""
 
-    __slots__ = ("cancelled", "error", "pending", "rows", "waiter")
+    __slots__ = ("cancelled", "error", "expires_s", "pending", "predicted_wait_s", "rows", "waiter")
 
-    def __init__(self, inputs: Sequence[tuple[Any, int]], waiter: Any = None) -> None:
-        """`inputs` are (what the model reads, its length in tokens); `waiter` is the caller's own."""
+    def __init__(self, inputs: Sequence[tuple[Any, int]], waiter: Any = None, *, expires_s: float = math.inf) -> None:
+        """`inputs` are (what the model reads, its length in tokens); `waiter` is the caller's own.
+
+        Rows that still wait at `expires_s`, by time.perf_counter, are not run any more.
+        """
         self.rows = [Row(self, item, tokens) for item, tokens in inputs]
         self.pending = len(self.rows)
         self.error: ServiceError | None = None
         self.waiter = waiter
+        self.expires_s = expires_s
+        self.predicted_wait_s = 0.0
         self.cancelled = False
 
     def results(self) -> list[Any]:
@@ -42,6 +55,11 @@ class Job:
 
     def cancel(self) -> None:
         """Nobody waits any more: its rows leave before their next pass, and count as answered."""
+        self.cancelled = True
+
+    def expire(self) -> None:
+        """Its time is over: as `cancel`, and whoever waits gets the error."""
+        self.error = self.error or DeadlineExceeded("Not answered in time: too much is waiting. Try again later.")
         self.cancelled = True
 
 
@@ -57,3 +75,6 @@ class Pass:
 
 Passes = Iterator[Pass]
 """A batch as the scheduler sees it: each `next()` runs one forward pass."""
+
+WarmUps = Sequence[Callable[[], None]]
+"""Passes that measure what passes cost."""

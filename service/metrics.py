@@ -56,6 +56,15 @@ TRUNCATED_INPUTS = Counter(
 )
 FAILED_ROWS = Counter("shoal_failed_rows_total", "Rows whose forward pass raised.", ("model",), registry=REGISTRY)
 
+SHARED_ANSWERS = Counter(
+    "shoal_shared_answers_total",
+    "Inputs answered by the computation of an identical one that was under way.",
+    ("model",),
+    registry=REGISTRY,
+)
+CACHE_HITS = Counter("shoal_cache_hits_total", "Inputs answered from the cache.", ("model",), registry=REGISTRY)
+CACHE_BYTES = Gauge("shoal_cache_bytes", "Memory that the cache of answers takes.", registry=REGISTRY)
+
 
 class _QueueDepth(Collector):
     """Reads the queues when scraped, so that no hot path keeps a gauge."""
@@ -90,6 +99,8 @@ class PassMetrics:
         self._failed = FAILED_ROWS.labels(model)
         self.generated = GENERATED_TOKENS.labels(model)
         self.truncated = TRUNCATED_INPUTS.labels(model)
+        self.shared = SHARED_ANSWERS.labels(model)
+        self.cache_hits = CACHE_HITS.labels(model)
 
     def started(self, waits_s: list[float]) -> None:
         """A batch of rows left the queue after these waits."""

@@ -1,34 +1,61 @@
-"""The rows that wait for one model, and which of them share a pass."""
+"""The rows that wait for one model, when each is due, and which of them share a pass."""
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, insort
-from collections import OrderedDict
 
+from service.cost import CostSurface
 from service.job import Row
+
+PATIENCE_S = 1.0
+"""Rows that come later pass a waiting row over for this long at most."""
+_TYPICAL_ROWS = 256
+# Rows around the most urgent that a plan looks at on either side: what lies farther off in length shares no pass with
+# it, and planning stays below a tenth of a millisecond.
+_REACH = 24
 
 _Entry = tuple[int, int, Row]
 
 
-class Queue:
-    """A bounded queue that gives out batches of like length, each around its oldest row. Not thread-safe.
+class Urgency:
+    """When a row is due, by what it costs beside what rows cost lately; shared by the queues of all models."""
 
-    A row joins only if the padding it brings costs less than the pass it saves, and the padded batch stays within
-    a token budget: on CPUs throughput saturates at a few hundred tokens a pass and then falls (docs/design.md).
-    The oldest row is in every batch, so nobody is passed over for longer than the rows before it take.
+    def __init__(self) -> None:
+        self._typical_s = 0.0
+
+    def due_s(self, arrived_s: float, cost_s: float) -> float:
+        """`arrived_s` plus cost³ / (typical cost)², PATIENCE_S at most; the row counts among the lately seen.
+
+        Of two rows that came together the cheaper goes first, and nobody goes before a row who came a second later.
+        Rows of about one cost hardly overtake each other, while a row of ten times the usual cost lets the usual ones
+        by: that is what keeps their latency while it and its like are waiting.
+        """
+        typical_s = self._typical_s or cost_s
+        self._typical_s = typical_s + (cost_s - typical_s) / _TYPICAL_ROWS
+        return arrived_s + min(cost_s * (cost_s / typical_s) ** 2, PATIENCE_S)
+
+
+class Queue:
+    """A bounded queue that gives out batches of like length, each around its most urgent row. Not thread-safe.
+
+    A batch is the part with the most urgent row in it of the cheapest way to cut the waiting rows, sorted by length,
+    into passes: exact, by dynamic programming over the measured costs (TurboTransformers, PPoPP '21).
     """
 
-    def __init__(self, *, limit: int, batch_tokens: int, slack_tokens: int) -> None:
-        """`limit` in rows; `batch_tokens` padded, a longer row runs alone; `slack_tokens`: what a pass costs."""
+    def __init__(self, *, limit: int, cost: CostSurface, urgency: Urgency) -> None:
+        """`limit` in rows."""
         self.limit = limit
-        self._batch_tokens = batch_tokens
-        self._slack_tokens = slack_tokens
+        self.cost = cost
+        self._urgency = urgency
         self._by_length: list[_Entry] = []
-        self._by_arrival: OrderedDict[int, Row] = OrderedDict()
+        self._by_due: list[tuple[float, int, Row]] = []
         self._arrivals = 0
+        self.backlog_s = 0.0
+        """What the waiting rows will cost, if their passes are as good as they can be."""
 
     def __len__(self) -> int:
-        return len(self._by_arrival)
+        return len(self._by_length)
 
     def put(self, rows: list[Row]) -> bool:
         """Take all of `rows`, or none and return False."""
@@ -36,45 +63,61 @@ class Queue:
             return False
         for row in rows:
             self._arrivals += 1
-            self._by_arrival[self._arrivals] = row
-            insort(self._by_length, (row.tokens, self._arrivals, row))
+            row.number = self._arrivals
+            row.queued = True
+            row.share_s = self.cost.share_s(row.tokens)
+            row.due_s = self._urgency.due_s(row.arrived_s, row.share_s)
+            insort(self._by_length, (row.tokens, row.number, row))
+            heapq.heappush(self._by_due, (row.due_s, row.number, row))
+            self.backlog_s += row.share_s
         return True
 
-    def oldest(self) -> Row | None:
-        """The row that came first, still queued."""
-        return next(iter(self._by_arrival.values()), None)
+    def most_urgent(self) -> Row | None:
+        """The row that is due first, still queued."""
+        due = self._by_due
+        while due and not due[0][2].queued:
+            heapq.heappop(due)
+        return due[0][2] if due else None
 
     def take(self) -> list[Row]:
-        """Remove and return the next batch: the oldest row and its neighbours in length."""
-        number, oldest = next(iter(self._by_arrival.items()))
-        low = bisect_left(self._by_length, (oldest.tokens, number))
-        high = low + 1
-        while (side := self._cheaper_side(low, high)) is not None:
-            low, high = (low - 1, high) if side == "shorter" else (low, high + 1)
-        batch = self._by_length[low:high]
+        """Remove and return the next batch: the most urgent row and those that it is cheapest to run with."""
+        first = self.most_urgent()
+        assert first is not None, "nothing is queued"
+        low, high = self._cut(bisect_left(self._by_length, (first.tokens, first.number)))
+        batch = [row for _, _, row in self._by_length[low:high]]
         del self._by_length[low:high]
-        for _, arrival, _ in batch:
-            del self._by_arrival[arrival]
-        return [row for _, _, row in batch]
+        for row in batch:
+            row.queued = False
+            self.backlog_s -= row.share_s
+        if not self._by_length:
+            self._by_due.clear()
+            self.backlog_s = 0.0
+        return batch
 
-    def _cheaper_side(self, low: int, high: int) -> str | None:
-        """Which neighbour of by_length[low:high] joins with less padding; None when none is worth it."""
-        rows = high - low
-        longest = self._by_length[high - 1][0]
-        choices: list[tuple[int, str]] = []
-        if low > 0:
-            choices.append((longest - self._by_length[low - 1][0], "shorter"))
-        if high < len(self._by_length):
-            choices.append(((self._by_length[high][0] - longest) * rows, "longer"))
-        for padding, side in sorted(choices):
-            new_longest = longest if side == "shorter" else self._by_length[high][0]
-            if padding <= self._slack_tokens and new_longest * (rows + 1) <= self._batch_tokens:
-                return side
-        return None
+    def _cut(self, place: int) -> tuple[int, int]:
+        """Where the part with by_length[place] begins and ends, in the cheapest way to cut its surroundings."""
+        begin = max(0, place - _REACH)
+        around = self._by_length[begin : place + _REACH + 1]
+        cheapest = [0.0]  # of the first n rows
+        sizes = [0]  # of the last part in that
+        for end, (tokens, _, _) in enumerate(around, 1):
+            column = self.cost.column(tokens)
+            best, size = cheapest[end - 1] + column[1], 1
+            for rows in range(2, min(len(column), end + 1)):
+                total = cheapest[end - rows] + column[rows]
+                if total < best:
+                    best, size = total, rows
+            cheapest.append(best)
+            sizes.append(size)
+        end = len(around)
+        while end - sizes[end] > place - begin:
+            end -= sizes[end]
+        return begin + end - sizes[end], begin + end
 
     def clear(self) -> list[Row]:
         """Remove and return every row, oldest first."""
-        rows = list(self._by_arrival.values())
-        self._by_arrival.clear()
+        rows = sorted((row for _, _, row in self._by_length), key=lambda row: row.number)
         self._by_length.clear()
+        self._by_due.clear()
+        self.backlog_s = 0.0
         return rows

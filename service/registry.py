@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from service.answers import Answer, Answers, Computation
 from service.artifact import Artifact, find_artifacts
 from service.config import Settings
-from service.cpus import usable_cpus
+from service.cpus import cpus
 from service.errors import InputTooLong, InvalidInput, ModelNotFound
 from service.job import Job
 from service.metrics import PassMetrics, watch_queues
-from service.queue import Queue
+from service.queue import Queue, Urgency
+from service.request import Request, Served
 from service.scheduler import Scheduler
 from service.tasks.answering import Answering
 from service.tasks.classification import Classification
@@ -28,19 +31,11 @@ _TASKS = {
     "question-answering": Answering,
     "summarization": Summarization,
 }
-# A text being written is many passes: more of them share a batch than rows that are one pass each.
-_SUMMARY_BATCH = 8
 # Tokenizing this many characters takes a few milliseconds; more goes off the event loop, and so do their results.
 _CHARS_ON_LOOP = 10_000
 
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A loaded model."""
-
-    artifact: Artifact
-    task: Any
-    metrics: PassMetrics
+# Of the deadline that may be spent waiting, by prediction: the rest is for what is not predicted.
+_WAIT_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,43 +48,44 @@ class Inference:
     output_tokens: int
 
 
-def _resolve(jobs: list[Job]) -> None:
-    for job in jobs:
-        if not job.waiter.done():
-            job.waiter.set_result(None)
-
-
 class Registry:
     """Loads every model under the settings' folder, and owns the scheduler that runs them."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises ArtifactError if there is nothing to serve, or a folder cannot be served."""
         self.settings = settings
-        self.threads = settings.threads or usable_cpus()
-        self._scheduler = Scheduler(threads=self.threads, deliver=self._deliver)
+        self._cpus = cpus()
+        self.threads = settings.threads or self._cpus.usable
+        self.wide_threads = settings.wide_threads or self.threads
+        self._scheduler = Scheduler(
+            threads=self.threads, deliver=self._deliver, longest_wait_s=_WAIT_SHARE * settings.deadline_s
+        )
+        self._resolving: set[asyncio.Task[None]] = set()
+        self._answers = Answers(cache_bytes=settings.cache_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unwatch: Callable[[], None] = lambda: None
         artifacts = find_artifacts(settings.models_dir, settings.model_names())
         with ThreadPoolExecutor(self.threads) as pool:
             self.models = {served.artifact.name: served for served in pool.map(self._load, artifacts)}
+        urgency = Urgency()
         for name, served in self.models.items():
-            self._scheduler.add(name, served.task.run, self._queue(served), served.metrics)
+            model = served.task.model
+            queue = Queue(limit=settings.queue_rows, cost=model.cost, urgency=urgency)
+            self._scheduler.add(name, model.run, queue, served.metrics)
+            self._scheduler.warm_up(*model.warm_up())
 
     def _load(self, artifact: Artifact) -> Served:
         artifact.verify()
-        task = _TASKS[artifact.task](artifact, batch_tokens=self.settings.batch_tokens)
+        task = _TASKS[artifact.task](artifact, batch_tokens=self.settings.batch_tokens, wide_threads=self.wide_threads)
         log.info(
             "loaded %s: %s, %s, %d MB", artifact.name, artifact.task, artifact.precision, artifact.size_bytes >> 20
         )
         return Served(artifact, task, PassMetrics(artifact.name))
 
-    def _queue(self, served: Served) -> Queue:
-        times = _SUMMARY_BATCH if served.artifact.task == "summarization" else 1
-        return Queue(
-            limit=self.settings.queue_rows,
-            batch_tokens=self.settings.batch_tokens * times,
-            slack_tokens=self.settings.batch_slack_tokens * times,
-        )
+    def thread_plan(self) -> str:
+        """What runs on how many cores, for the log."""
+        wide = f"a lone one on up to {self.wide_threads}" if self.wide_threads > 1 else "none wider"
+        return f"{self._cpus}: {self.threads} passes side by side on a core each, {wide}"
 
     def start(self) -> None:
         """Start the workers; answers come to the event loop that this is called on."""
@@ -126,29 +122,58 @@ class Registry:
         raise ModelNotFound(f"{what}; /v1/{route} is served by: {', '.join(fitting) or 'none'}.")
 
     async def infer(self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None) -> Inference:
-        """Run `inputs` and answer in their order. Raises InvalidInput, ModelNotFound, Overloaded, InferenceError."""
-        assert self._loop is not None, "start() comes first"
+        """Run `inputs` and answer in their order, what is asked already or kept from before only once.
+
+        Raises InvalidInput, ModelNotFound, Overloaded, DeadlineExceeded, InferenceError.
+        """
         served = self.find(route, model)
-        chars = self._checked_chars(inputs)
-        if chars > _CHARS_ON_LOOP:
-            prepared = await asyncio.to_thread(self._prepare, served, inputs, parameters)
-        else:
-            prepared = self._prepare(served, inputs, parameters)
-        job = Job([row for _, rows in prepared for row in rows], self._loop.create_future())
-        if len(job.rows) > self.settings.queue_rows:
+        request = Request(served, parameters, long=self._checked_chars(inputs) > _CHARS_ON_LOOP)
+        found: list[Answer | Computation] = []
+        try:
+            for item in inputs:
+                found.append(self._find(request, (served.artifact.name, item, parameters), item))  # noqa: PERF401
+            if request.computations:
+                await self._submit(request)
+            answers = [each if isinstance(each, Answer) else await each.answer() for each in found]
+        finally:
+            for each in found:
+                if isinstance(each, Computation):
+                    self._answers.leave(each)
+        return Inference(
+            served.artifact.name,
+            [answer.result for answer in answers],
+            sum(answer.input_tokens for answer in answers),
+            sum(answer.output_tokens for answer in answers),
+        )
+
+    def _find(self, request: Request, key: Hashable, item: Any) -> Answer | Computation:
+        """An answer from before, or the computation that it comes from, begun by somebody else or by this request."""
+        metrics = request.served.metrics
+        if answer := self._answers.cached(key):
+            metrics.cache_hits.inc()
+            return answer
+        if computation := self._answers.under_way(key) or request.computations.get(key):
+            metrics.shared.inc()
+            computation.waiting += 1
+            return computation
+        return request.add(key, item)
+
+    async def _submit(self, request: Request) -> None:
+        """Bring a request's rows into the queue; from then on others may wait for them too."""
+        assert self._loop is not None, "start() comes first"
+        name = request.served.artifact.name
+        self._scheduler.check(name)  # before the work of tokenizing: under overload refusing must cost little
+        rows = await asyncio.to_thread(request.rows) if request.long else request.rows()
+        if len(rows) > self.settings.queue_rows:
             raise InputTooLong(
-                f"This request makes {len(job.rows)} rows for the model and its queue holds "
+                f"This request makes {len(rows)} rows for the model and its queue holds "
                 f"{self.settings.queue_rows}; send fewer or shorter inputs."
             )
-        self._scheduler.submit(served.artifact.name, job)
-        try:
-            await job.waiter
-        except asyncio.CancelledError:
-            job.cancel()
-            raise
-        if chars > _CHARS_ON_LOOP:
-            return await asyncio.to_thread(self._finish, served, prepared, job.results(), parameters)
-        return self._finish(served, prepared, job.results(), parameters)
+        job = Job(rows, request, expires_s=time.perf_counter() + self.settings.deadline_s)
+        self._scheduler.submit(name, job)
+        request.job = job
+        for computation in request.computations.values():
+            self._answers.begin(computation)
 
     def _checked_chars(self, inputs: Sequence[Any]) -> int:
         """Characters in all; raises InvalidInput for too many inputs, InputTooLong for a text over the limit."""
@@ -167,26 +192,24 @@ class Registry:
                     )
         return total
 
-    def _prepare(self, served: Served, inputs: Sequence[Any], parameters: Any) -> list[tuple[Any, list[Any]]]:
-        return [served.task.prepare(item, parameters) for item in inputs]
-
-    def _finish(
-        self, served: Served, prepared: list[tuple[Any, list[Any]]], outputs: list[Any], parameters: Any
-    ) -> Inference:
-        results: list[dict[str, Any]] = []
-        read = written = first = 0
-        for context, rows in prepared:
-            own = outputs[first : first + len(rows)]
-            first += len(rows)
-            results.append(served.task.finish(context, own, parameters))
-            tokens_in, tokens_out = served.task.usage(context, own)
-            read += tokens_in
-            written += tokens_out
-        served.metrics.generated.inc(written)
-        served.metrics.truncated.inc(sum(result["truncated"] for result in results))
-        return Inference(served.artifact.name, results, read, written)
-
     def _deliver(self, jobs: list[Job]) -> None:
         """From a worker thread: one wake-up of the event loop for all jobs of a pass."""
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(_resolve, jobs)
+        self._loop.call_soon_threadsafe(self._resolve, jobs)
+
+    def _resolve(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            request: Request = job.waiter
+            if request.long:
+                resolving = asyncio.ensure_future(self._resolve_long(request))
+                self._resolving.add(resolving)  # the loop itself would let go of it
+                resolving.add_done_callback(self._resolving.discard)
+            else:
+                self._settle(request, request.outcomes())
+
+    async def _resolve_long(self, request: Request) -> None:
+        self._settle(request, await asyncio.to_thread(request.outcomes))
+
+    def _settle(self, request: Request, outcomes: list[Answer | BaseException]) -> None:
+        for computation, outcome in zip(request.computations.values(), outcomes, strict=True):
+            self._answers.settle(computation, outcome)

@@ -4,15 +4,17 @@ Rules: a lone row never waits for company (no timer: what piled up while the wor
 every accepted row is answered exactly once; a batch that raises runs again row by row, so a failing row fails
 alone; queues are bounded and take all rows of a job or none.
 
-The scheduler knows neither HTTP nor ONNX. A model is a callable `run(rows)` that returns an iterator of passes:
+The scheduler knows neither HTTP nor ONNX. A model is a callable `run(rows, alone)` that returns an iterator of passes:
 each `next()` runs one forward pass and says which rows it finished. An encoder's iterator has one pass. A decoder's
-has one a step, and is put back in line after each, behind whoever came meanwhile: a long summary holds up a short
-classification by one step at most (Orca's iteration-level scheduling, OSDI '22, at the grain of a batch).
+has one a step, and is put back in line after each, to go on when it has waited for as long as the step took: a long
+summary holds up a short classification by one step (Orca's iteration-level scheduling, OSDI '22, at the grain of a
+batch).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -21,12 +23,23 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.errors import InferenceError, Overloaded, ServiceError, Unavailable
-from service.job import Job, Passes, Row
+from service.job import Job, Passes, Row, WarmUps
 from service.queue import Queue
 
 log = logging.getLogger(__name__)
 
-Run = Callable[[list[Row]], Passes]
+# A pass on all cores is in the way of whoever comes while it runs: not as long as others come all the time.
+_ALONE_AFTER_S = 0.1
+# Shorter waits say nothing about how good predictions are: they are a pass or two.
+_TELLING_WAIT_S = 0.05
+_LEARNING_RATE = 0.05
+
+
+class Run(Protocol):
+    """A model, to the scheduler."""
+
+    def __call__(self, rows: list[Row], *, alone: bool) -> Passes:
+        """The passes of a batch; `alone`: nobody else runs or waits, nor did just now, so that all cores are free."""
 
 
 class Observer(Protocol):
@@ -48,10 +61,15 @@ class _Batch:
 
     line: _Line
     rows: list[Row]
-    since_s: float
+    due_s: float
     passes: Passes | None = None
     again: bool = False
     """Whether it runs again after a failure."""
+    alone: bool = False
+
+
+def _due_s(batch: _Batch) -> float:
+    return batch.due_s
 
 
 @dataclass(slots=True, eq=False)
@@ -62,37 +80,42 @@ class _Line:
     queue: Queue
     run: Run
     observer: Observer
-    batches: deque[_Batch] = field(default_factory=deque)
+    batches: list[_Batch] = field(default_factory=list)
 
-    def waiting_since_s(self) -> float | None:
-        """When the one that waits longest got in line, None when nobody waits."""
-        oldest = self.queue.oldest()
-        times = [self.batches[0].since_s] if self.batches else []
-        if oldest is not None:
-            times.append(oldest.arrived_s)
-        return min(times, default=None)
+    def due_s(self) -> float:
+        """When its most urgent is due; infinity when nobody waits."""
+        row = self.queue.most_urgent()
+        times = [batch.due_s for batch in self.batches]
+        if row is not None:
+            times.append(row.due_s)
+        return min(times, default=math.inf)
 
     def take(self) -> _Batch:
-        """The batch to run next: the one under way that waits longest, or a fresh one from the queue."""
-        oldest = self.queue.oldest()
-        if self.batches and (oldest is None or self.batches[0].since_s <= oldest.arrived_s):
-            return self.batches.popleft()
+        """The batch to run next: the one under way that is due first, or a fresh one from the queue."""
+        row = self.queue.most_urgent()
+        under_way = min(self.batches, key=_due_s, default=None)
+        if under_way is not None and (row is None or under_way.due_s <= row.due_s):
+            self.batches.remove(under_way)
+            return under_way
         rows = self.queue.take()
-        return _Batch(self, rows, rows[0].arrived_s)
-
-
-def _since(entry: tuple[float, _Line]) -> float:
-    return entry[0]
+        return _Batch(self, rows, rows[0].due_s)
 
 
 class Scheduler:
     """Owns the worker threads and the lines. `deliver` gets the jobs that a pass completed, from a worker thread."""
 
-    def __init__(self, *, threads: int, deliver: Callable[[list[Job]], None]) -> None:
+    def __init__(self, *, threads: int, deliver: Callable[[list[Job]], None], longest_wait_s: float = math.inf) -> None:
+        """`longest_wait_s`: what would wait longer, by what is known of its costs, is refused."""
         self._deliver = deliver
+        self._longest_wait_s = longest_wait_s
         self._lines: dict[str, _Line] = {}
         self._lock = threading.Condition()
         self._closing = False
+        self._busy = 0
+        self._company_s = -math.inf
+        self._slowness = 1.0
+        self._warm_ups: deque[Callable[[], None]] = deque()
+        self._wide_warm_ups: deque[Callable[[], None]] = deque()
         self._pass_began_s: list[float | None] = [None] * threads
         self._threads = [
             threading.Thread(target=self._work, args=(index,), name=f"shoal-worker-{index}", daemon=True)
@@ -103,13 +126,33 @@ class Scheduler:
         """Give a model its line. Call before `start`."""
         self._lines[name] = _Line(name, queue, run, observer)
 
+    def warm_up(self, narrow: WarmUps, wide: WarmUps) -> None:
+        """Passes to run when nobody waits; those of `wide` only while no other worker is busy. Call before `start`."""
+        self._warm_ups.extend(narrow)
+        self._wide_warm_ups.extend(wide)
+
     def start(self) -> None:
         """Start the workers."""
         for thread in self._threads:
             thread.start()
 
+    def check(self, name: str) -> None:
+        """Raises what `submit` would raise for even a single short row now. Takes no lock, costs nothing."""
+        if self._closing:
+            raise Unavailable("The server is shutting down; send the request to another one.")
+        queue = self._lines[name].queue
+        if len(queue) >= queue.limit:
+            raise Overloaded(f"Model {name!r} has {len(queue)} rows waiting, its limit. Try again in a moment.")
+        wait_s = self._predicted_wait_s()
+        if wait_s > self._longest_wait_s:
+            raise Overloaded(
+                f"{wait_s:.1f} s of work are waiting and a request may take {self._longest_wait_s:g} s. "
+                "Try again in a moment."
+            )
+
     def submit(self, name: str, job: Job) -> None:
         """Queue all rows of `job`, or none: raises Overloaded when they don't fit, Unavailable after `close`."""
+        self.check(name)
         now_s = time.perf_counter()
         for row in job.rows:
             row.arrived_s = now_s
@@ -117,12 +160,18 @@ class Scheduler:
             if self._closing:
                 raise Unavailable("The server is shutting down; send the request to another one.")
             queue = self._lines[name].queue
+            job.predicted_wait_s = self._predicted_wait_s()
             if not queue.put(job.rows):
                 raise Overloaded(
                     f"Model {name!r} has {len(queue)} rows waiting and room for {queue.limit}; this request brings "
                     f"{len(job.rows)}. Try again in a moment, or send fewer inputs at once."
                 )
             self._lock.notify(min(len(job.rows), len(self._threads)))
+
+    def _predicted_wait_s(self) -> float:
+        """From now to the first pass of a row that came now: the backlog, times what such predictions were off by."""
+        backlog_s = sum(line.queue.backlog_s for line in self._lines.values())
+        return backlog_s / len(self._threads) * self._slowness
 
     def depths(self) -> dict[str, int]:
         """Rows that wait for their first pass, by model."""
@@ -147,58 +196,98 @@ class Scheduler:
         for line in self._lines.values():
             left += line.queue.clear()
             while line.batches:
-                left += line.batches.popleft().rows
+                left += line.batches.pop().rows
         self._answer([(row, Unavailable("The server shut down before this request was run.")) for row in left])
 
     # Everything below runs on the worker threads.
 
     def _work(self, worker: int) -> None:
-        while (batch := self._next_batch()) is not None:
+        while (work := self._next()) is not None:
             self._pass_began_s[worker] = time.perf_counter()
             # Whatever is raised, SystemExit too, rows are answered and the worker lives.
             try:
-                self._turn(batch)
-            except BaseException as error:  # noqa: BLE001
-                self._give_up(batch, error)
+                if isinstance(work, _Batch):
+                    self._turn(work)
+                else:
+                    work()
+            except BaseException as error:
+                if isinstance(work, _Batch):
+                    self._give_up(work, error)
+                else:
+                    log.warning("a warm-up pass failed", exc_info=error)
             self._pass_began_s[worker] = None
+            with self._lock:
+                self._busy -= 1
 
-    def _next_batch(self) -> _Batch | None:
-        """Wait for work, then serve the line whose first has waited longest. None means stop."""
+    def _next(self) -> _Batch | Callable[[], None] | None:
+        """Wait for work, then serve the line whose most urgent is due first. None means stop."""
         with self._lock:
             while not self._closing:
-                waiting = ((line.waiting_since_s(), line) for line in self._lines.values())
-                oldest = min(((since, line) for since, line in waiting if since is not None), key=_since, default=None)
-                if oldest is not None:
-                    return oldest[1].take()
+                first = min(self._lines.values(), key=_Line.due_s, default=None)
+                if first is not None and first.due_s() < math.inf:
+                    return self._started(first)
+                if warm_up := self._warm_up():
+                    self._busy += 1
+                    return warm_up
                 self._lock.wait()
         return None
+
+    def _started(self, line: _Line) -> _Batch:
+        batch = line.take()
+        now_s = time.perf_counter()
+        if self._busy or any(other.due_s() < math.inf for other in self._lines.values()):
+            self._company_s = now_s
+        batch.alone = now_s - self._company_s > _ALONE_AFTER_S
+        self._busy += 1
+        return batch
+
+    def _warm_up(self) -> Callable[[], None] | None:
+        if self._warm_ups:
+            return self._warm_ups.popleft()
+        return self._wide_warm_ups.popleft() if self._wide_warm_ups and not self._busy else None
 
     def _turn(self, batch: _Batch) -> None:
         """Run one pass, answer the rows that it finished, put the rest back in line."""
         line = batch.line
         began_s = time.perf_counter()
+        if batch.passes is None and not batch.again:
+            self._learn_slowness(batch.rows[0], began_s)
+        self._drop_gone(batch, began_s)
         if batch.passes is None:
-            self._drop_cancelled(batch)
             if not batch.rows:
                 return
             if not batch.again:
                 line.observer.started([began_s - row.arrived_s for row in batch.rows])
-            batch.passes = line.run(batch.rows)
+            batch.passes = line.run(batch.rows, alone=batch.alone)
         done = next(batch.passes)
         ended_s = time.perf_counter()
-        line.observer.ran(
-            rows=done.rows, tokens=done.tokens, padded_tokens=done.padded_tokens, seconds=ended_s - began_s
-        )
+        pass_s = ended_s - began_s
         self._answer(done.finished)
+        line.observer.ran(rows=done.rows, tokens=done.tokens, padded_tokens=done.padded_tokens, seconds=pass_s)
         batch.rows = [row for row in batch.rows if not row.answered]
         if batch.rows:
-            batch.since_s = ended_s
+            batch.due_s = ended_s + pass_s
             with self._lock:
                 line.batches.append(batch)
 
-    def _drop_cancelled(self, batch: _Batch) -> None:
-        self._answer([(row, None) for row in batch.rows if row.job.cancelled])
-        batch.rows = [row for row in batch.rows if not row.answered]
+    def _learn_slowness(self, row: Row, began_s: float) -> None:
+        """Passes on all cores at once, and whatever else the machine does, make waits longer than the backlog says."""
+        predicted_s = row.job.predicted_wait_s
+        if predicted_s > _TELLING_WAIT_S:
+            ratio = (began_s - row.arrived_s) / predicted_s
+            self._slowness = min(max(self._slowness * (1 + _LEARNING_RATE * (ratio - 1)), 0.5), 10.0)
+
+    def _drop_gone(self, batch: _Batch, now_s: float) -> None:
+        """Rows that nobody waits for any more, or whose time is over, leave before they cost a pass.
+
+        Those of a batch under way are left to it: it lets them go after its next pass, with what it keeps for them.
+        """
+        for row in batch.rows:
+            if row.job.expires_s < now_s and not row.job.cancelled:
+                row.job.expire()
+        if batch.passes is None and any(row.job.cancelled for row in batch.rows):
+            self._answer([(row, None) for row in batch.rows if row.job.cancelled])
+            batch.rows = [row for row in batch.rows if not row.answered]
 
     def _give_up(self, batch: _Batch, error: BaseException) -> None:
         """A pass raised: run its rows again one by one, or answer the one row with the error."""
@@ -206,9 +295,7 @@ class Scheduler:
         if len(rows) > 1:
             log.warning("a batch of %d rows of %s failed and runs again row by row", len(rows), batch.line.name)
             with self._lock:
-                batch.line.batches.extendleft(
-                    _Batch(batch.line, [row], row.arrived_s, again=True) for row in reversed(rows)
-                )
+                batch.line.batches += [_Batch(batch.line, [row], row.due_s, again=True) for row in rows]
                 self._lock.notify_all()
             return
         log.error("a row of %s failed", batch.line.name, exc_info=error)

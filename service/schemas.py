@@ -73,22 +73,27 @@ class SummarizeParameters(_Strict):
         return self
 
 
-class ClassifyRequest(_Strict):
+class InferenceRequest(_Strict):
+    """What the requests of all tasks have."""
+
+    inputs: Any
+    parameters: Any
+    model: ModelName = None
+
+
+class ClassifyRequest(InferenceRequest):
     inputs: Texts
     parameters: ClassifyParameters = ClassifyParameters()
-    model: ModelName = None
 
 
-class AnswerRequest(_Strict):
+class AnswerRequest(InferenceRequest):
     inputs: Questions
     parameters: AnswerParameters = AnswerParameters()
-    model: ModelName = None
 
 
-class SummarizeRequest(_Strict):
+class SummarizeRequest(InferenceRequest):
     inputs: Texts
     parameters: SummarizeParameters = SummarizeParameters()
-    model: ModelName = None
 
 
 class _Result(BaseModel):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from service.cost import CostSurface
 from service.encoding import Encoding
 from service.generation.options import GenerationOptions, SpecialTokens
 from service.generation.search import Search, new_search
 from service.generation.seq2seq import Caches, Seq2SeqGraphs
-from service.job import Pass, Passes, Row
+from service.job import Pass, Passes, Row, WarmUps
 from service.model import Array, padded_pass, take_rows, tensor
+
+# A text being written is many passes: more of them share a batch than rows that are one pass each.
+_TEXTS_BATCH = 8
+# Before any batch ran, of a small decoder: some forty steps, and what a source's token adds to them.
+_BATCH_S, _SOURCE_TOKEN_S = 60e-3, 0.2e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +37,34 @@ class Decoder:
     a step over all beams of all rows. A row leaves, its cache rows with it, when its text is done or nobody waits.
     """
 
-    def __init__(self, graphs: Seq2SeqGraphs, special: SpecialTokens, *, batch_tokens: int) -> None:
+    def __init__(self, graphs: Seq2SeqGraphs, special: SpecialTokens, *, max_tokens: int, batch_tokens: int) -> None:
         self._graphs = graphs
         self._special = special
         self._batch_tokens = batch_tokens
+        # Of a whole batch, from encoder to last token. Learnt from batches that ran: their steps depend on the texts.
+        self.cost = CostSurface(
+            max_tokens=max_tokens, batch_tokens=batch_tokens * _TEXTS_BATCH, pass_s=_BATCH_S, token_s=_SOURCE_TOKEN_S
+        )
 
-    def run(self, rows: list[Row]) -> Passes:
+    def warm_up(self) -> tuple[WarmUps, WarmUps]:
+        """Nothing to measure before there are texts."""
+        return [], []
+
+    def run(self, rows: list[Row], *, alone: bool) -> Passes:
         """One pass a `next()`: encoder passes, then decoder steps until every row is finished."""
+        del alone  # a decoder's step is too little work for more than one core
+        tokens, left, seconds = max(row.tokens for row in rows), len(rows), 0.0
+        passes = self._passes(rows)
+        while left:
+            began_s = time.perf_counter()
+            done = next(passes)
+            seconds += time.perf_counter() - began_s
+            left -= len(done.finished)
+            if not left:
+                self.cost.observe(len(rows), tokens, seconds)
+            yield done
+
+    def _passes(self, rows: list[Row]) -> Passes:
         cross: list[Caches] = []
         masks: list[Array] = []
         width = max(row.tokens for row in rows)

@@ -10,7 +10,8 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.metrics import REGISTRY
-from service.registry import Registry, Served
+from service.registry import Registry
+from service.request import Served
 from service.schemas import Health, ModelCard, ModelList
 
 router = APIRouter(tags=["operations"])

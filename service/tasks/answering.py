@@ -9,10 +9,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from service.artifact import Artifact
+from service.encoder import EncoderModel
 from service.encoding import Encoding, Tokenizer, Window
 from service.errors import InferenceError, InvalidInput
-from service.job import Passes, Row
-from service.model import Array, EncoderModel
+from service.model import Array
 from service.schemas import AnswerParameters, Question
 
 
@@ -72,15 +72,10 @@ class Answering:
 
     route = "answer"
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int) -> None:
-        del batch_tokens  # a row is one pass
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         self._tokenizer = Tokenizer(artifact.folder)
-        self._model = EncoderModel(artifact)
+        self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self._max_tokens = artifact.max_tokens
-
-    def run(self, rows: list[Row]) -> Passes:
-        """The scheduler's callable."""
-        return self._model.run(rows)
 
     def prepare(self, item: Question, parameters: AnswerParameters) -> tuple[Reading, list[tuple[Encoding, int]]]:
         """What `finish` wants back, and a row for each window; raises InvalidInput if the context has no tokens."""

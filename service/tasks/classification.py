@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
-import numpy as np
-
 from service.artifact import Artifact
+from service.encoder import EncoderModel
 from service.encoding import Encoding, Tokenizer
 from service.errors import InferenceError
-from service.job import Passes, Row
-from service.model import Array, EncoderModel
+from service.model import Array
 from service.schemas import ClassifyParameters
 
 Function = Literal["softmax", "sigmoid", "none"]
 
 
-def scores_of(logits: Array, function: Function) -> Array:
-    """Logits [labels] to scores: a distribution (softmax), one decision a label (sigmoid), or as they are."""
-    values = logits.astype(np.float64)
+def scores_of(logits: list[float], function: Function) -> list[float]:
+    """A distribution (softmax), one decision a label (sigmoid), or the logits as they are."""
     if function == "softmax":
-        exponents = np.exp(values - values.max())
-        return np.asarray(exponents / exponents.sum())
+        highest = max(logits)
+        exponents = [math.exp(logit - highest) for logit in logits]
+        total = math.fsum(exponents)
+        return [exponent / total for exponent in exponents]
     if function == "sigmoid":
-        return np.asarray(np.exp(-np.logaddexp(0, -values)))
-    return values
+        return [_sigmoid(logit) for logit in logits]
+    return logits
+
+
+def _sigmoid(logit: float) -> float:
+    """Without overflow on either side."""
+    if logit >= 0:
+        return 1 / (1 + math.exp(-logit))
+    exponent = math.exp(logit)
+    return exponent / (1 + exponent)
 
 
 class Classification:
@@ -32,18 +40,13 @@ class Classification:
 
     route = "classify"
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int) -> None:
-        del batch_tokens  # a row is one pass
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         self._tokenizer = Tokenizer(artifact.folder)
-        self._model = EncoderModel(artifact)
+        self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self._labels = artifact.labels
         self._max_tokens = artifact.max_tokens
         several = artifact.multi_label or len(self._labels) == 1
         self._function: Function = "sigmoid" if several else "softmax"
-
-    def run(self, rows: list[Row]) -> Passes:
-        """The scheduler's callable."""
-        return self._model.run(rows)
 
     def prepare(self, text: str, parameters: ClassifyParameters) -> tuple[Encoding, list[tuple[Encoding, int]]]:
         """What `finish` wants back, and the rows to run."""
@@ -55,12 +58,13 @@ class Classification:
         self, encoding: Encoding, outputs: list[dict[str, Array]], parameters: ClassifyParameters
     ) -> dict[str, Any]:
         """Labels with scores, best first; raises InferenceError for logits that are no numbers."""
-        logits = outputs[0]["logits"]
-        if not np.isfinite(logits).all():
+        # Plain floats: for a few labels numpy's calls cost many times what they compute.
+        logits: list[float] = outputs[0]["logits"].tolist()
+        if not all(map(math.isfinite, logits)):
             raise InferenceError("The model gave no finite scores for this input.")
         scores = scores_of(logits, parameters.function_to_apply or self._function)
-        order = np.argsort(-scores, kind="stable")[: parameters.top_k]
-        ranked = [{"label": self._labels[index], "score": float(scores[index])} for index in order]
+        order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: parameters.top_k]
+        ranked = [{"label": self._labels[index], "score": scores[index]} for index in order]
         return {
             **ranked[0],
             "scores": ranked,

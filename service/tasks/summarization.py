@@ -11,7 +11,6 @@ from service.errors import InvalidInput
 from service.generation.decoding import Decoder, Prompt
 from service.generation.options import GenerationOptions, default_options, special_tokens
 from service.generation.seq2seq import Seq2SeqGraphs
-from service.job import Passes, Row
 from service.schemas import SummarizeParameters
 
 _DEFAULT_POSITIONS = 512
@@ -22,21 +21,23 @@ class Summarization:
 
     route = "summarize"
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int) -> None:
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
+        del wide_threads  # a decoder's step is too little work for more than one core
         config = artifact.generation_config
         self._tokenizer = Tokenizer(artifact.folder)
-        self._decoder = Decoder(Seq2SeqGraphs(artifact), special_tokens(config), batch_tokens=batch_tokens)
         self._max_tokens = artifact.max_tokens
+        self.model = Decoder(
+            Seq2SeqGraphs(artifact),
+            special_tokens(config),
+            max_tokens=self._max_tokens,
+            batch_tokens=batch_tokens,
+        )
         self._defaults = default_options(config, artifact.serving)
         self._longest = (
             int(config.get("max_position_embeddings") or config.get("n_positions") or _DEFAULT_POSITIONS) - 1
         )
         own = (config.get("task_specific_params") or {}).get("summarization") or {}
         self._prefix = str(config.get("prefix") or own.get("prefix") or "")
-
-    def run(self, rows: list[Row]) -> Passes:
-        """The scheduler's callable."""
-        return self._decoder.run(rows)
 
     def options(self, parameters: SummarizeParameters) -> GenerationOptions:
         """The model's defaults with the request's choices; raises InvalidInput for more tokens than it can write."""

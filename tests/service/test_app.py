@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from service.app import create_app
 from service.config import Settings
 from service.errors import ArtifactError
-from service.registry import Served
+from service.request import Served
 
 
 class FaultyTask:
@@ -24,7 +24,7 @@ class FaultyTask:
         raise RuntimeError(f"secret of {text}")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/v1", "/static-offline-docs/none.js", "/%ff%fe", "/ü/"])
+@pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/v1", "/docs-files/none.js", "/%ff%fe", "/ü/"])
 def test_unknown_paths(client: TestClient, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404
@@ -77,7 +77,7 @@ def test_the_schema_names_every_route_and_error(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     for route in ("classify", "answer", "summarize"):
         operation = paths[f"/v1/{route}"]["post"]
-        assert {"200", "400", "404", "413", "422", "429", "500", "503"} <= set(operation["responses"])
+        assert {"200", "400", "404", "413", "415", "422", "429", "500", "503", "504"} <= set(operation["responses"])
         for status, response in operation["responses"].items():
             wanted = "Response" if status == "200" else "ErrorBody"
             assert response["content"]["application/json"]["schema"]["$ref"].endswith(wanted), status

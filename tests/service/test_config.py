@@ -37,7 +37,8 @@ def test_settings_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PORT", "70000"), ("THREADS", "-1"), ("BATCH_TOKENS", "0"), ("QUEUE_ROWS", "many"), ("LOG_LEVEL", "loud"),
-     ("STUCK_AFTER_S", "0"), ("MAX_INPUTS", "0"), ("MAX_BODY_BYTES", "0"), ("DRAIN_S", "-1")],
+     ("STUCK_AFTER_S", "0"), ("MAX_INPUTS", "0"), ("MAX_BODY_BYTES", "0"), ("DRAIN_S", "-1"),
+     ("WIDE_THREADS", "257"), ("DEADLINE_S", "0"), ("CACHE_BYTES", "-1")],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"SHOAL_{name}", value)

@@ -10,14 +10,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS: list[list[str]] = [
     ["service", "service.errors", "service.config", "service.cpus", "service.schemas", "service.metrics"],
-    ["service.job"],
+    ["service.job", "service.cost", "service.answers", "service.refusals"],
     ["service.queue"],
     ["service.scheduler", "service.artifact"],
     ["service.marian"],
     ["service.encoding"],
     ["service.model"],
-    ["service.generation"],
+    ["service.encoder", "service.generation"],
     ["service.tasks"],
+    ["service.request"],
     ["service.registry"],
     ["service.routes"],
     ["service.middleware"],

@@ -20,6 +20,9 @@ NAMES = {
     "shoal_generated_tokens": "counter",
     "shoal_truncated_inputs": "counter",
     "shoal_failed_rows": "counter",
+    "shoal_shared_answers": "counter",
+    "shoal_cache_hits": "counter",
+    "shoal_cache_bytes": "gauge",
 }
 
 

@@ -53,7 +53,7 @@ def test_paths_that_nobody_serves_share_one_label(client: TestClient, growth: Gr
     for number in range(20):
         client.get(f"/none/{number}")
         client.post(f"/v1/{number}", json={})
-        client.get(f"/static-offline-docs/{number}")
+        client.get(f"/docs-files/{number}")
     assert growth.of(COUNT, route="unmatched", status="404") == 60
     assert len(growth.new(COUNT)) <= 1
 

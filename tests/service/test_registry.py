@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from prometheus_client import generate_latest
 
 from service.config import Settings
 from service.encoding import Encoding
 from service.errors import (
     ArtifactError,
+    DeadlineExceeded,
     InferenceError,
     InputTooLong,
     InvalidInput,
@@ -21,10 +24,12 @@ from service.errors import (
     Overloaded,
     Unavailable,
 )
-from service.registry import Registry, Served
+from service.metrics import REGISTRY
+from service.registry import Registry
+from service.request import Served
 from service.schemas import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 from tests.service import toys
-from tests.service.serving import eventually
+from tests.service.serving import eventually, samples, total
 
 PATIENCE_S = 20
 PLAIN = ClassifyParameters()
@@ -59,8 +64,8 @@ class HeldTask:
         self.finish, self.usage = task.finish, lambda encoding, outputs: (3, 0)
 
     def prepare(self, text: str, parameters: Any) -> Any:
-        ids = np.array([toys.CLS, toys.IDS["good"], toys.SEP])
-        encoding = HeldEncoding(ids, np.zeros_like(ids))
+        ids = array("q", [toys.CLS, toys.IDS["good"], toys.SEP])
+        encoding = HeldEncoding(ids, array("q", [0] * 3))
         object.__setattr__(encoding, "gate", self._gate)
         return encoding, [(encoding, 3)]
 
@@ -81,7 +86,7 @@ async def held(registry: Registry) -> AsyncIterator[Gate]:
     gate = Gate()
     moods = registry.models["moods"]
     registry.models["held"] = Served(moods.artifact, HeldTask(moods.task, gate), moods.metrics)
-    holding = asyncio.create_task(registry.infer("classify", ["x"], PLAIN, "held"))
+    holding = asyncio.create_task(registry.infer("classify", ["(held)"], PLAIN, "held"))
     assert await asyncio.to_thread(gate.reached.wait, PATIENCE_S)
     try:
         yield gate
@@ -163,31 +168,41 @@ def test_three_tasks_share_the_workers(zoo: Path) -> None:
 
 
 class NotingTask:
-    """A classification that notes on which thread it tokenizes."""
+    """A classification that notes on which thread it tokenizes and finishes."""
 
     route = "classify"
 
     def __init__(self, task: Any) -> None:
         self._task = task
         self.threads: list[threading.Thread] = []
-        self.finish, self.usage = task.finish, task.usage
+        self.usage = task.usage
 
     def prepare(self, text: str, parameters: Any) -> Any:
         self.threads.append(threading.current_thread())
         return self._task.prepare(text, parameters)
 
+    def finish(self, *finished: Any) -> Any:
+        self.threads.append(threading.current_thread())
+        return self._task.finish(*finished)
 
-def test_a_long_text_is_tokenized_off_the_event_loop(zoo: Path) -> None:
+
+@pytest.mark.parametrize(
+    ("inputs", "on_loop"),
+    [(["good"], True), (["x" * 10_000], True), (["x" * 10_001], False), (["x" * 2001] * 5, False)],
+    ids=["short", "as long as may be", "long", "long together"],
+)
+def test_a_long_request_is_tokenized_and_finished_off_the_event_loop(
+    zoo: Path, inputs: list[str], on_loop: bool
+) -> None:
     async def story() -> None:
         async with running(zoo) as registry:
             moods = registry.models["moods"]
             noting = NotingTask(moods.task)
             registry.models["noting"] = Served(moods.artifact, noting, moods.metrics)
-            for text in ("good", "good " * 30_000):
-                await registry.infer("classify", [text], PLAIN, "noting")
-        short, long = noting.threads
-        assert short is threading.current_thread()
-        assert long is not threading.current_thread()
+            done = await registry.infer("classify", inputs, PLAIN, "noting")
+        assert len(done.results) == len(inputs)
+        assert len(noting.threads) == 2
+        assert [thread is threading.current_thread() for thread in noting.threads] == [on_loop] * 2
 
     run(story)
 
@@ -209,7 +224,7 @@ def test_a_request_that_no_queue_could_ever_hold_is_too_long_not_overloaded(zoo:
     async def story() -> None:
         async with running(zoo, queue_rows=3) as registry:
             with pytest.raises(InputTooLong, match="makes 4 rows"):
-                await registry.infer("classify", ["a"] * 4, PLAIN, None)
+                await registry.infer("classify", [*"abcd"], PLAIN, None)
             question = Question(question="is", context="the " * 1000)
             with pytest.raises(InputTooLong, match="rows"):
                 await registry.infer("answer", [question], AnswerParameters(), None)
@@ -238,7 +253,7 @@ def test_answers_are_the_same_alone_and_in_company(zoo: Path) -> None:
     texts = ["good", "bad good", "the good is bad", "good paris", "x", "strong good bad", "is"] * 3
 
     async def story() -> None:
-        async with running(zoo, batch_slack_tokens=1000) as registry:
+        async with running(zoo) as registry:
             alone = [(await classify(registry, text)).results for text in texts]
             async with held(registry) as gate:
                 asked = [classify(registry, text) for text in texts]
@@ -256,10 +271,10 @@ def test_a_full_queue_refuses_and_answers_what_it_took(zoo: Path) -> None:
             async with held(registry) as gate:
                 taken = [classify(registry, "good", "bad")]
                 await settle()
-                refused = classify(registry, "good", "good")
+                refused = classify(registry, "the", "is")
                 with pytest.raises(Overloaded):
                     await refused
-                taken.append(classify(registry, "bad"))
+                taken.append(classify(registry, "the bad"))
                 await settle()
                 gate.opened.set()
                 answers = [await task for task in taken]
@@ -283,7 +298,7 @@ def test_a_caller_that_leaves_costs_no_pass(zoo: Path) -> None:
                     await leaving
                 gate.opened.set()
                 assert (await staying).results[0]["label"] == "positive"
-            assert ran._tokens._value.get() - before == 3 + 3
+        assert ran._tokens._value.get() - before == 3 + 3
 
     run(story)
 
@@ -313,5 +328,300 @@ def test_a_stuck_pass_turns_health_false(zoo: Path) -> None:
             async with held(registry):
                 await asyncio.to_thread(eventually, lambda: not registry.healthy())
             assert (await classify(registry, "good")).results
+
+    run(story)
+
+
+# --- Sharing ---------------------------------------------------------------------------------------------------------
+
+
+def figure(name: str, model: str = "moods") -> float:
+    return total(samples(generate_latest(REGISTRY).decode()), name, model=model)
+
+
+class Figures:
+    """How much a model's figures grew since this was made."""
+
+    def __init__(self, model: str = "moods") -> None:
+        self._model = model
+        self._rows, self._shared, self._hits = self._now()
+
+    def _now(self) -> tuple[float, float, float]:
+        names = ("shoal_batch_rows_sum", "shoal_shared_answers_total", "shoal_cache_hits_total")
+        rows, shared, hits = (figure(name, self._model) for name in names)
+        return rows, shared, hits
+
+    @property
+    def rows(self) -> float:
+        """Rows that were run."""
+        return self._now()[0] - self._rows
+
+    @property
+    def shared(self) -> float:
+        return self._now()[1] - self._shared
+
+    @property
+    def hits(self) -> float:
+        return self._now()[2] - self._hits
+
+
+def test_identical_inputs_at_the_same_time_are_one_row(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry:
+            async with held(registry) as gate:
+                figures = Figures()
+                asked = [classify(registry, "good") for _ in range(5)]
+                await settle()
+                gate.opened.set()
+                answers = [await task for task in asked]
+            assert all(answer == answers[0] for answer in answers)
+            assert answers[0].results[0]["label"] == "positive"
+            assert answers[0].input_tokens == 3
+            assert (await classify(registry, "good")).results == answers[0].results
+        assert (figures.rows, figures.shared) == (1 + 1 + 1, 4), "the held one, this, and again: nothing is kept"
+
+    run(story)
+
+
+def test_identical_inputs_of_one_request_are_one_row(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry:
+            figures = Figures()
+            answer = await classify(registry, "good", "bad", "good", "good")
+        assert [result["label"] for result in answer.results] == ["positive", "negative", "positive", "positive"]
+        assert answer.input_tokens == 4 * 3
+        assert (figures.rows, figures.shared) == (2, 2)
+
+    run(story)
+
+
+def test_lists_share_what_they_have_in_common(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry, held(registry) as gate:
+            figures = Figures()
+            one, other = classify(registry, "good", "bad"), classify(registry, "bad", "the")
+            await settle()
+            gate.opened.set()
+            labels = [[result["label"] for result in (await task).results] for task in (one, other)]
+        assert labels == [["positive", "negative"], ["negative", "negative"]]
+        assert figures.rows == 1 + 3
+
+    run(story)
+
+
+def test_other_parameters_and_other_models_do_not_share(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry, held(registry) as gate:
+            moods, topics = Figures(), Figures("topics")
+            best = ClassifyParameters(top_k=1)
+            asked = [
+                asyncio.create_task(registry.infer("classify", ["good"], parameters, model))
+                for parameters, model in ((PLAIN, None), (best, None), (PLAIN, "topics"))
+            ]
+            await settle()
+            gate.opened.set()
+            answers = [await task for task in asked]
+        assert [len(answer.results[0]["scores"]) for answer in answers] == [2, 1, 2]
+        assert answers[0].results[0]["score"] != answers[2].results[0]["score"]
+        assert (moods.rows, topics.rows) == (1 + 2, 1)
+
+    run(story)
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_one_who_leaves_does_not_harm_those_who_share(zoo: Path, who: int) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry, held(registry) as gate:
+            asked = [classify(registry, "good") for _ in range(3)]
+            await settle()
+            asked.pop(who).cancel()
+            await settle()
+            gate.opened.set()
+            for task in asked:
+                assert (await task).results[0]["label"] == "positive"
+
+    run(story)
+
+
+def test_when_all_have_left_the_row_leaves_too_and_a_newcomer_starts_anew(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry, held(registry) as gate:
+            figures = Figures()
+            leaving = [classify(registry, "good"), classify(registry, "good")]
+            await settle()
+            for task in leaving:
+                task.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
+            newcomer = classify(registry, "good")
+            await settle()
+            gate.opened.set()
+            assert (await newcomer).results[0]["label"] == "positive"
+        assert figures.rows == 1 + 1, "the held one's and the newcomer's"
+        assert figures.shared == 1
+
+    run(story)
+
+
+def test_an_error_is_told_to_all_who_share_and_not_kept(zoo: Path) -> None:
+    async def story() -> None:
+        failed = figure("shoal_failed_rows_total")
+        async with running(zoo, cache_bytes=100_000) as registry:
+            async with held(registry) as gate:
+                asked = [classify(registry, "poison") for _ in range(3)]
+                await settle()
+                gate.opened.set()
+                answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert [type(answer) for answer in answers] == [InferenceError] * 3
+            with pytest.raises(InferenceError):
+                await classify(registry, "poison")
+        assert figure("shoal_failed_rows_total") == failed + 2, "it was tried again"
+
+    run(story)
+
+
+def test_a_failing_neighbour_in_anothers_list_does_not_harm_those_who_share_the_rest(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry, held(registry) as gate:
+            both, mine = classify(registry, "good", "poison"), classify(registry, "good")
+            await settle()
+            gate.opened.set()
+            with pytest.raises(InferenceError):
+                await both
+            assert (await mine).results[0]["label"] == "positive"
+
+    run(story)
+
+
+class HeldPreparation(NotingTask):
+    """A classification that tokenizes long texts when it is let."""
+
+    def __init__(self, task: Any) -> None:
+        super().__init__(task)
+        self.gate = Gate()
+
+    def prepare(self, text: str, parameters: Any) -> Any:
+        if len(text) > 100:
+            self.gate.reached.set()
+            assert self.gate.opened.wait(PATIENCE_S)
+        if "refused" in text:
+            raise InvalidInput("The text is refused.")
+        return super().prepare(text, parameters)
+
+
+@asynccontextmanager
+async def preparing(registry: Registry, *inputs: str) -> AsyncIterator[tuple[asyncio.Task[Any], HeldPreparation]]:
+    """A long request that is being tokenized until its gate is opened."""
+    moods = registry.models["moods"]
+    task = HeldPreparation(moods.task)
+    registry.models["slow"] = Served(moods.artifact, task, moods.metrics)
+    asked = asyncio.create_task(registry.infer("classify", inputs, PLAIN, "slow"))
+    assert await asyncio.to_thread(task.gate.reached.wait, PATIENCE_S)
+    try:
+        yield asked, task
+    finally:
+        task.gate.opened.set()
+
+
+LONG = "x" * 10_001
+
+
+def test_a_request_that_is_refused_tells_those_who_joined_it(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, queue_rows=1) as registry, held(registry) as gate:
+            async with preparing(registry, LONG) as (first, task):
+                joined = classify(registry, LONG)
+                full = classify(registry, "good")
+                await settle()
+                task.gate.opened.set()
+                for each in (first, joined):
+                    with pytest.raises(Overloaded):
+                        await each
+            gate.opened.set()
+            assert (await full).results
+            assert (await classify(registry, LONG)).results, "and whoever comes then starts anew"
+
+    run(story)
+
+
+def test_one_who_leaves_while_tokenizing_does_not_harm_those_who_joined(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry, preparing(registry, LONG) as (first, task):
+            joined = classify(registry, LONG)
+            await settle()
+            first.cancel()
+            await settle()
+            task.gate.opened.set()
+            assert (await joined).results
+
+    run(story)
+
+
+def test_who_shares_is_not_refused_for_anothers_inputs(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry, preparing(registry, LONG, "refused") as (first, task):
+            joined = classify(registry, LONG)
+            await settle()
+            task.gate.opened.set()
+            with pytest.raises(InvalidInput):
+                await first
+            assert (await joined).results
+
+    run(story)
+
+
+# --- Deadlines -------------------------------------------------------------------------------------------------------
+
+
+def test_rows_that_wait_too_long_are_told_so(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, deadline_s=0.05) as registry:
+            async with held(registry) as gate:
+                began_s = time.monotonic()
+                late = classify(registry, "good", "bad")
+                await settle()
+                await asyncio.to_thread(eventually, lambda: time.monotonic() - began_s > 0.06)
+                gate.opened.set()
+                with pytest.raises(DeadlineExceeded):
+                    await late
+            assert (await classify(registry, "good")).results
+
+    run(story)
+
+
+# --- Cache -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_answered_is_answered_from_the_cache(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, cache_bytes=100_000) as registry:
+            figures = Figures()
+            first = await classify(registry, "good", "bad")
+            again = await classify(registry, "bad", "good")
+            assert again.results == first.results[::-1]
+            assert (again.model, again.input_tokens) == (first.model, first.input_tokens)
+            assert figures.hits == 2
+            question, text = Question(question="is?", context="it is paris"), "paris is good"
+            for _ in range(2):
+                answer = await registry.infer("answer", [question], AnswerParameters(), None)
+                summary = await registry.infer("summarize", [text], SummarizeParameters(), None)
+                assert answer.results[0]["answer"] == "paris"
+                assert (summary.results[0]["summary"], summary.output_tokens) == (text, 3)
+        assert (figures.rows, figures.hits) == (2, 2)
+
+    run(story)
+
+
+def test_the_cache_answers_what_a_full_queue_would_refuse(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, cache_bytes=100_000, queue_rows=1) as registry:
+            known = await classify(registry, "good")
+            async with held(registry) as gate:
+                waiting = classify(registry, "bad")
+                await settle()
+                assert (await classify(registry, "good")).results == known.results
+                with pytest.raises(Overloaded):
+                    await classify(registry, "the")
+                gate.opened.set()
+                await waiting
 
     run(story)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import math
 import random
 import threading
 import time
@@ -11,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import InferenceError, InvalidInput, Overloaded, Unavailable
+from service.cost import CostSurface
+from service.errors import DeadlineExceeded, InferenceError, InvalidInput, Overloaded, Unavailable
 from service.job import Job, Pass, Passes, Row
-from service.queue import Queue
-from service.scheduler import Run, Scheduler
+from service.queue import Queue, Urgency
+from service.scheduler import Scheduler
 
 PATIENCE_S = 20
+Run = Callable[[list[Row]], Passes]
 
 
 class Watcher:
@@ -42,23 +46,33 @@ class Watcher:
 class Office:
     """A scheduler with its deliveries: what was delivered, in which calls."""
 
-    def __init__(self, *, threads: int = 1) -> None:
+    def __init__(self, *, threads: int = 1, longest_wait_s: float = math.inf) -> None:
         self.calls: list[list[Job]] = []
         self.watchers: dict[str, Watcher] = {}
-        self.scheduler = Scheduler(threads=threads, deliver=self._deliver)
+        self.alone: list[bool] = []
+        self._urgency = Urgency()
+        self.scheduler = Scheduler(threads=threads, deliver=self._deliver, longest_wait_s=longest_wait_s)
 
     def _deliver(self, jobs: list[Job]) -> None:
         self.calls.append(jobs)
         for job in jobs:
             job.waiter.set()
 
-    def line(self, name: str, run: Run, *, limit: int = 1000, batch_tokens: int = 256) -> None:
+    def line(self, name: str, run: Run, *, limit: int = 1000, free: bool = False) -> None:
+        """`free` rows cost next to nothing, by what is known of them: they are due when they come."""
         self.watchers[name] = Watcher()
-        queue = Queue(limit=limit, batch_tokens=batch_tokens, slack_tokens=12)
-        self.scheduler.add(name, run, queue, self.watchers[name])
+        prior = {"pass_s": 1e-9, "token_s": 0.0} if free else {}
+        cost = CostSurface(max_tokens=512, batch_tokens=256, **prior)
+        queue = Queue(limit=limit, cost=cost, urgency=self._urgency)
 
-    def submit(self, name: str, *inputs: Any, tokens: int = 4) -> Job:
-        job = Job([(item, tokens) for item in inputs], threading.Event())
+        def told(rows: list[Row], *, alone: bool) -> Passes:
+            self.alone.append(alone)
+            return run(rows)
+
+        self.scheduler.add(name, told, queue, self.watchers[name])
+
+    def submit(self, name: str, *inputs: Any, tokens: int = 4, expires_s: float = math.inf) -> Job:
+        job = Job([(item, tokens) for item in inputs], threading.Event(), expires_s=expires_s)
         self.scheduler.submit(name, job)
         return job
 
@@ -67,11 +81,11 @@ class Office:
 
 
 @contextmanager
-def office(*, threads: int = 1, **lines: Run) -> Iterator[Office]:
+def office(*, threads: int = 1, free: bool = False, **lines: Run) -> Iterator[Office]:
     """A running scheduler with these lines; closed in the end, whatever happened."""
     made = Office(threads=threads)
     for name, run in lines.items():
-        made.line(name, run)
+        made.line(name, run, free=free)
     made.scheduler.start()
     try:
         yield made
@@ -253,18 +267,20 @@ def test_two_workers_run_side_by_side() -> None:
         assert [results(job) for job in [made.submit("a", 1), made.submit("b", 2)]] == [[1], [2]]
 
 
-def test_lines_are_served_in_order_of_arrival() -> None:
+def noting(order: list[str], name: str) -> Run:
+    """An echo that says that it ran."""
+
+    def run(rows: list[Row]) -> Passes:
+        order.append(name)
+        return echo(rows)
+
+    return run
+
+
+def test_lines_of_like_cost_are_served_in_order_of_arrival() -> None:
     gate = Gate()
     order: list[str] = []
-
-    def noting(name: str) -> Run:
-        def run(rows: list[Row]) -> Passes:
-            order.append(name)
-            return echo(rows)
-
-        return run
-
-    with office(gate=gate, a=noting("a"), b=noting("b"), c=noting("c")) as made:
+    with office(gate=gate, a=noting(order, "a"), b=noting(order, "b"), c=noting(order, "c")) as made:
         made.submit("gate", "hold")
         gate.wait()
         jobs = [made.submit(name, 1) for name in "bca"]
@@ -274,10 +290,202 @@ def test_lines_are_served_in_order_of_arrival() -> None:
     assert order == ["b", "c", "a"]
 
 
+def test_lines_are_served_as_they_are_due() -> None:
+    gate = Gate()
+    order: list[str] = []
+    tokens = {"a": 400, "b": 4, "c": 60, "d": 500, "e": 30, "f": 8}
+    with office(gate=gate) as made:
+        for name in tokens:
+            made.line(name, noting(order, name))
+        made.submit("gate", "hold")
+        gate.wait()
+        jobs = {name: made.submit(name, 1, tokens=size) for name, size in tokens.items()}
+        gate.open()
+        for job in jobs.values():
+            results(job)
+    assert order == sorted(tokens, key=lambda name: jobs[name].rows[0].due_s)
+    assert order != list(tokens), "the cheap passed the dear"
+
+
+# --- Alone -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_with_nobody_beside_it_is_alone() -> None:
+    with office(threads=2, only=echo) as made:
+        for _ in range(20):
+            results(made.submit("only", 1, 2))
+            assert eventually(lambda: made.scheduler._busy == 0)
+    assert made.alone == [True] * 20
+
+
+def test_a_batch_beside_a_busy_worker_is_not_alone() -> None:
+    gate = Gate()
+    with office(threads=2, gate=gate, other=echo) as made:
+        held = made.submit("gate", "hold")
+        gate.wait()
+        results(made.submit("other", 1))
+        gate.open()
+        results(held)
+    assert made.alone == [True, False]
+
+
+def test_a_batch_that_others_wait_behind_is_not_alone_and_a_while_later_it_is() -> None:
+    gate = Gate()
+    with office(gate=gate, a=echo, b=echo) as made:
+        held = made.submit("gate", "hold")
+        gate.wait()
+        jobs = [made.submit("a", 1), made.submit("b", 2)]
+        gate.open()
+        for job in [held, *jobs]:
+            results(job)
+        assert made.alone[:2] == [True, False]
+
+        def alone_again() -> bool:
+            results(made.submit("a", 1))
+            return made.alone[-1]
+
+        assert eventually(alone_again)
+
+
+def test_a_batch_beside_a_text_that_is_being_written_is_not_alone() -> None:
+    in_first, go_on = threading.Event(), threading.Event()
+
+    def writing(rows: list[Row]) -> Passes:
+        in_first.set()
+        assert go_on.wait(PATIENCE_S)
+        yield done(rows, [])
+        yield done(rows, [(row, "text") for row in rows])
+
+    with office(free=True, writer=writing, short=echo) as made:
+        text = made.submit("writer", "source")
+        assert in_first.wait(PATIENCE_S)
+        short = made.submit("short", 1)
+        go_on.set()
+        assert [results(short), results(text)] == [[1], ["text"]]
+    assert made.alone == [True, False]
+
+
+# --- Warm-ups --------------------------------------------------------------------------------------------------------
+
+
+def test_an_idle_worker_warms_up_narrow_passes_first() -> None:
+    order: list[str] = []
+    made = Office()
+    made.scheduler.warm_up([lambda: order.append("a")], [lambda: order.append("wide a")])
+    made.scheduler.warm_up([lambda: order.append("b")], [lambda: order.append("wide b")])
+    made.scheduler.start()
+    assert eventually(lambda: len(order) == 4)
+    made.scheduler.close()
+    assert order == ["a", "b", "wide a", "wide b"]
+
+
+def test_whoever_waits_goes_before_a_warm_up() -> None:
+    order: list[str] = []
+    in_second, go_on = threading.Event(), threading.Event()
+
+    def second() -> None:
+        order.append("second")
+        in_second.set()
+        assert go_on.wait(PATIENCE_S)
+
+    made = Office()
+    made.line("only", noting(order, "row"))
+    made.scheduler.warm_up([lambda: order.append("first"), second], [lambda: order.append("third")])
+    made.submit("only", 1)
+    made.scheduler.start()
+    assert in_second.wait(PATIENCE_S)
+    late = made.submit("only", 2)
+    go_on.set()
+    results(late)
+    assert eventually(lambda: len(order) == 5)
+    made.scheduler.close()
+    assert order == ["row", "first", "second", "row", "third"]
+
+
+def test_wide_warm_ups_wait_until_no_other_worker_is_busy() -> None:
+    order: list[str] = []
+    gate = Gate()
+    made = Office(threads=2)
+    made.line("gate", gate)
+    made.line("other", noting(order, "row"))
+    held = made.submit("gate", "hold")
+    made.scheduler.warm_up([lambda: order.append("narrow")], [lambda: order.append("wide")])
+    made.scheduler.start()
+    gate.wait()
+    assert eventually(lambda: order == ["narrow"])
+    for _ in range(3):  # the one free worker looks for work before and after each
+        results(made.submit("other", 1))
+    assert order == ["narrow", "row", "row", "row"]
+    gate.open()
+    results(held)
+    assert eventually(lambda: order[-1] == "wide")
+    made.scheduler.close()
+
+
+def test_a_text_that_waits_for_its_next_step_goes_before_a_warm_up() -> None:
+    order: list[str] = []
+
+    def writing(rows: list[Row]) -> Passes:
+        for step in range(3):
+            order.append(f"step {step}")
+            yield done(rows, [(row, "text") for row in rows] if step == 2 else [])
+
+    made = Office()
+    made.line("writer", writing)
+    made.scheduler.warm_up([lambda: order.append("narrow")], [])
+    text = made.submit("writer", "source")
+    made.scheduler.start()
+    assert results(text) == ["text"]
+    assert eventually(lambda: len(order) == 4)
+    made.scheduler.close()
+    assert order == ["step 0", "step 1", "step 2", "narrow"]
+
+
+@pytest.mark.parametrize("error", [ValueError("no such shape"), SystemExit()])
+def test_a_failing_warm_up_harms_nothing(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    warmed = threading.Event()
+
+    def failing() -> None:
+        raise error
+
+    made = Office()
+    made.line("only", echo)
+    made.scheduler.warm_up([failing], [failing, warmed.set])
+    with caplog.at_level(logging.WARNING):
+        made.scheduler.start()
+        assert warmed.wait(PATIENCE_S), "the next one runs"
+    assert results(made.submit("only", 1)) == [1]
+    assert made.scheduler.healthy(PATIENCE_S)
+    made.scheduler.close()
+    assert [record.message for record in caplog.records] == ["a warm-up pass failed"] * 2
+    assert made.watchers["only"].given_up == 0
+
+
+def test_close_leaves_out_the_warm_ups_that_are_left() -> None:
+    ran: list[int] = []
+    in_first, go_on = threading.Event(), threading.Event()
+
+    def first() -> None:
+        in_first.set()
+        assert go_on.wait(PATIENCE_S)
+        ran.append(1)
+
+    made = Office()
+    made.scheduler.warm_up([first, lambda: ran.append(2)], [lambda: ran.append(3)])
+    made.scheduler.start()
+    assert in_first.wait(PATIENCE_S)
+    closing = threading.Thread(target=made.scheduler.close)
+    closing.start()
+    assert eventually(lambda: not made.scheduler.healthy(PATIENCE_S))
+    go_on.set()
+    closing.join(PATIENCE_S)
+    assert ran == [1]
+
+
 # --- Passes that go on -----------------------------------------------------------------------------------------------
 
 
-def test_a_long_generation_holds_up_a_short_row_by_one_pass() -> None:
+def test_a_long_generation_holds_up_a_row_that_is_cheaper_than_a_step_by_one_pass() -> None:
     order: list[str] = []
     in_first, go_on = threading.Event(), threading.Event()
 
@@ -293,7 +501,7 @@ def test_a_long_generation_holds_up_a_short_row_by_one_pass() -> None:
         order.append("short")
         return echo(rows)
 
-    with office(writer=writing, short=short) as made:
+    with office(free=True, writer=writing, short=short) as made:
         text = made.submit("writer", "source")
         assert in_first.wait(PATIENCE_S)
         quick = made.submit("short", 1)
@@ -316,13 +524,14 @@ def test_a_second_text_of_the_same_model_starts_between_the_steps_of_the_first()
             order.append(f"{name}{step}")
             yield done(rows, [(row, name) for row in rows] if step == 3 else [])
 
-    with office(writer=writing) as made:
+    with office(free=True, writer=writing) as made:
         jobs = [made.submit("writer", "a")]
         assert in_first.wait(PATIENCE_S)
         jobs.append(made.submit("writer", "b"))
         go_on.set()
         assert [results(job) for job in jobs] == [["a"], ["b"]]
-    assert order == ["a1", "b1", "a2", "b2", "a3", "b3"]
+    assert order[:2] == ["a1", "b1"]
+    assert sorted(order) == ["a1", "a2", "a3", "b1", "b2", "b3"]
 
 
 def test_a_row_that_finishes_early_is_answered_while_its_neighbour_is_still_written() -> None:
@@ -469,6 +678,119 @@ def test_a_full_queue_does_not_close_another() -> None:
     gate.open()
     assert results(other) == [3]
     made.scheduler.close()
+
+
+def test_more_work_than_a_request_may_wait_for_is_refused() -> None:
+    """A row of 400 tokens is taken for 41 ms until something is known of it; nothing runs here before `start`."""
+    made = Office(longest_wait_s=0.06)
+    made.line("only", echo)
+    made.line("other", echo)
+    jobs = [made.submit("only", number, tokens=400) for number in range(2)]
+    for name in ("only", "other"):
+        with pytest.raises(Overloaded, match=r"^0\.1 s of work are waiting and a request may take 0\.06 s\. Try again"):
+            made.submit(name, 3)
+    assert made.scheduler.depths() == {"only": 2, "other": 0}
+    made.scheduler.start()
+    for job in jobs:
+        results(job)
+    assert results(made.submit("only", 4)) == [4]
+    made.scheduler.close()
+
+
+def test_workers_share_the_work_that_waits() -> None:
+    made = Office(threads=2, longest_wait_s=0.06)
+    made.line("only", echo)
+    for number in range(3):
+        made.submit("only", number, tokens=400)
+    with pytest.raises(Overloaded, match="of work are waiting"):
+        made.submit("only", 4, tokens=400)
+    made.scheduler.close()
+
+
+def test_a_check_says_what_submit_would_and_takes_no_lock() -> None:
+    made = Office(longest_wait_s=0.03)
+    made.line("full", echo, limit=1)
+    made.line("other", echo)
+    made.scheduler.check("full")
+    made.submit("full", 1)
+    said: list[str] = []
+
+    def check() -> None:
+        for name in ("other", "full"):
+            try:
+                made.scheduler.check(name)
+                said.append("welcome")
+            except Overloaded as error:
+                said.append(str(error))
+
+    checking = threading.Thread(target=check)
+    with made.scheduler._lock:
+        checking.start()
+        checking.join(PATIENCE_S)
+    assert said == ["welcome", "Model 'full' has 1 rows waiting, its limit. Try again in a moment."]
+    made.submit("other", 1, tokens=400)
+    with pytest.raises(Overloaded, match="s of work are waiting"):
+        made.scheduler.check("other")
+    made.scheduler.close()
+
+
+# --- Deadlines -------------------------------------------------------------------------------------------------------
+
+
+def test_expired_rows_are_told_so_without_a_pass() -> None:
+    gate = Gate()
+    with office(only=gate) as made:
+        made.submit("only", "hold")
+        gate.wait()
+        now_s = time.perf_counter()
+        late, stays = made.submit("only", 1, 2, expires_s=now_s), made.submit("only", 3, expires_s=now_s + 3600)
+        gate.open()
+        with pytest.raises(DeadlineExceeded, match=r"Not answered in time.*Try again"):
+            results(late)
+        assert results(stays) == [3]
+    assert gate.seen == ["hold", 3]
+    assert made.watchers["only"].batches == [1, 1]
+    assert made.watchers["only"].given_up == 0, "no pass failed"
+
+
+def test_a_text_that_is_not_done_in_time_ends_at_its_next_step() -> None:
+    in_step, go_on = threading.Event(), threading.Event()
+    steps: list[int] = []
+
+    def writing(rows: list[Row]) -> Passes:
+        """Lets go of cancelled rows as a decoder does: after a pass."""
+        while rows:
+            steps.append(len(rows))
+            in_step.set()
+            assert go_on.wait(PATIENCE_S)
+            leaving = [row for row in rows if row.job.cancelled or (row.inputs == "short" and len(steps) == 4)]
+            yield done(rows, [(row, "text") for row in leaving])
+            rows = [row for row in rows if row not in leaving]
+
+    gate = Gate()
+    with office(gate=gate, writer=writing) as made:
+        made.submit("gate", "hold")
+        gate.wait()
+        endless, short = made.submit("writer", "endless"), made.submit("writer", "short")
+        gate.open()
+        assert in_step.wait(PATIENCE_S)
+        endless.expires_s = time.perf_counter()
+        go_on.set()
+        assert results(short) == ["text"]
+        with pytest.raises(DeadlineExceeded):
+            results(endless)
+    assert steps == [2, 2, 1, 1], "it is seen before the second step, and let go of after it"
+
+
+def test_cancelled_rows_do_not_expire() -> None:
+    gate = Gate()
+    with office(only=gate) as made:
+        made.submit("only", "hold")
+        gate.wait()
+        left = made.submit("only", 1, expires_s=time.perf_counter())
+        left.cancel()
+        gate.open()
+        assert results(left) == [None]
 
 
 # --- Cancelling ------------------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ def test_a_full_queue_refuses_with_429_and_answers_what_it_took(slow_zoo: Path) 
         refused = [client.post("/v1/classify", json={"inputs": ["good", "bad"]})]
         taken.append(pool.submit(ask, server, inputs="good"))
         eventually(waiting_for(client, "shoal_queue_rows", 2))
-        refused.append(client.post("/v1/classify", json={"inputs": "good"}))
+        refused.append(client.post("/v1/classify", json={"inputs": "bad"}))
         for response in refused:
             assert response.status_code == 429
             assert response.headers["retry-after"] == "1"
@@ -217,6 +217,35 @@ def test_a_full_queue_refuses_with_429_and_answers_what_it_took(slow_zoo: Path) 
         assert [answer.result().status_code for answer in taken] == [200, 200, 200]
         assert metric(client, "shoal_refusals_total", reason="Overloaded") == 2
         assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+
+
+def test_a_request_that_waited_too_long_is_told_so(slow_zoo: Path) -> None:
+    with (
+        served(models_dir=slow_zoo, threads=1, deadline_s=0.1) as server,
+        server.client() as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        taken = pool.submit(ask, server, inputs="slow")
+        eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
+        late = client.post("/v1/classify", json={"inputs": "good"})
+        assert late.status_code == 504
+        assert late.json()["error_type"] == "DeadlineExceeded"
+        assert taken.result().status_code == 200, "what runs when its time is over is answered all the same"
+        assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+
+
+def test_identical_requests_at_the_same_time_share_a_row(slow_zoo: Path) -> None:
+    with (
+        served(models_dir=slow_zoo, threads=1) as server,
+        server.client() as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        answers = [pool.submit(ask, server, inputs="slow")]
+        eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
+        answers += [pool.submit(ask, server, inputs="slow") for _ in range(7)]
+        assert {answer.result().content for answer in answers} == {answers[0].result().content}
+        assert metric(client, "shoal_shared_answers_total", model="moods") == 7
+        eventually(lambda: metric(client, "shoal_batch_rows_sum", model="moods") == 1)
 
 
 def test_health_does_not_wait_behind_a_slow_pass_and_tells_a_stuck_one(slow_zoo: Path) -> None:
@@ -262,7 +291,7 @@ def test_requests_that_are_not_done_when_the_time_to_drain_is_over_are_told_so(s
         with server.client() as client:
             answers = [pool.submit(ask, server, inputs="slow")]
             eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
-            answers += [pool.submit(ask, server, inputs="good") for _ in range(2)]
+            answers += [pool.submit(ask, server, inputs=text) for text in ("good", "bad")]
             eventually(waiting_for(client, "shoal_queue_rows", 2))
         server.terminate()
         for answer in answers:

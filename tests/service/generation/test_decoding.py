@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,11 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Seq2SeqGraphs:
 
 
 def prompt(source: list[int], **chosen: Any) -> Prompt:
-    ids = np.array([toys.CLS, *source, toys.SEP])
+    ids = array("q", [toys.CLS, *source, toys.SEP])
     defaults = {
         "max_new_tokens": 8, "min_new_tokens": 0, "num_beams": 1, "length_penalty": 1.0, "no_repeat_ngram_size": 0,
     }  # fmt: skip
-    return Prompt(Encoding(ids, np.zeros_like(ids)), GenerationOptions(**(defaults | chosen)))
+    return Prompt(Encoding(ids, array("q", [0] * len(ids))), GenerationOptions(**(defaults | chosen)))
 
 
 def prompts() -> list[Prompt]:
@@ -68,14 +69,14 @@ def job_of(wanted: list[Prompt]) -> Job:
 
 
 def run(decoder: Decoder, rows: list[Row]) -> tuple[dict[int, list[int]], list[Pass]]:
-    passes = list(decoder.run(rows))
+    passes = list(decoder.run(rows, alone=True))
     finished = [(id(row), result) for done in passes for row, result in done.finished]
     assert len(finished) == len(dict(finished)), "a row was finished twice"
     return dict(finished), passes
 
 
 def test_a_text_alone_is_what_the_formula_says(graphs: Seq2SeqGraphs) -> None:
-    decoder = Decoder(graphs, SPECIAL, batch_tokens=256)
+    decoder = Decoder(graphs, SPECIAL, max_tokens=64, batch_tokens=256)
     for wanted in prompts():
         rows = job_of([wanted]).rows
         assert run(decoder, rows)[0][id(rows[0])] == expected(wanted)
@@ -83,7 +84,7 @@ def test_a_text_alone_is_what_the_formula_says(graphs: Seq2SeqGraphs) -> None:
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 256, 4096])
 def test_texts_written_together_are_the_texts_written_alone(graphs: Seq2SeqGraphs, batch_tokens: int) -> None:
-    decoder = Decoder(graphs, SPECIAL, batch_tokens=batch_tokens)
+    decoder = Decoder(graphs, SPECIAL, max_tokens=64, batch_tokens=batch_tokens)
     wanted = prompts()
     rows = job_of(wanted).rows
     results, _ = run(decoder, rows)
@@ -92,7 +93,7 @@ def test_texts_written_together_are_the_texts_written_alone(graphs: Seq2SeqGraph
 
 def test_the_encoder_runs_once_and_within_the_budget(graphs: Seq2SeqGraphs) -> None:
     rows = job_of([prompt([10] * 8, max_new_tokens=3, min_new_tokens=3) for _ in range(5)]).rows
-    _, passes = run(Decoder(graphs, SPECIAL, batch_tokens=20), rows)
+    _, passes = run(Decoder(graphs, SPECIAL, max_tokens=64, batch_tokens=20), rows)
     assert [done.rows for done in passes] == [2, 2, 1, 5, 5, 5]
     assert [done.padded_tokens for done in passes] == [20, 20, 10, 5, 5, 5]
     assert [len(done.finished) for done in passes] == [0, 0, 0, 0, 0, 5]
@@ -101,14 +102,14 @@ def test_the_encoder_runs_once_and_within_the_budget(graphs: Seq2SeqGraphs) -> N
 def test_a_row_leaves_when_its_text_is_done(graphs: Seq2SeqGraphs) -> None:
     lengths = [2, 6, 4]
     rows = job_of([prompt([10, 11], max_new_tokens=size, min_new_tokens=size) for size in lengths]).rows
-    results, passes = run(Decoder(graphs, SPECIAL, batch_tokens=256), rows)
+    results, passes = run(Decoder(graphs, SPECIAL, max_tokens=64, batch_tokens=256), rows)
     assert [len(results[id(row)]) for row in rows] == lengths
     assert [done.rows for done in passes] == [3, 3, 3, 2, 2, 1, 1]
 
 
 def test_a_row_that_nobody_waits_for_leaves_at_the_next_step(graphs: Seq2SeqGraphs) -> None:
     left, stays = job_of([prompt([10], max_new_tokens=30, min_new_tokens=30)]), job_of([prompts()[5]])
-    passes = Decoder(graphs, SPECIAL, batch_tokens=256).run([*left.rows, *stays.rows])
+    passes = Decoder(graphs, SPECIAL, max_tokens=64, batch_tokens=256).run([*left.rows, *stays.rows], alone=True)
     finished: list[Row] = []
     for _ in range(3):
         finished += [row for row, _ in next(passes).finished]
@@ -121,5 +122,5 @@ def test_a_row_that_nobody_waits_for_leaves_at_the_next_step(graphs: Seq2SeqGrap
 
 def test_beams_are_rows_of_a_pass(graphs: Seq2SeqGraphs) -> None:
     rows = job_of([prompt([10, 11, 12], num_beams=4, max_new_tokens=3, min_new_tokens=3)]).rows
-    _, passes = run(Decoder(graphs, SPECIAL, batch_tokens=256), rows)
+    _, passes = run(Decoder(graphs, SPECIAL, max_tokens=64, batch_tokens=256), rows)
     assert [done.rows for done in passes] == [1, 1, 4, 4]

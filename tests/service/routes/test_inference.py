@@ -210,7 +210,7 @@ def test_an_unknown_model(client: TestClient, route: str) -> None:
     assert {"classify": "moods, topics", "answer": "reader", "summarize": "writer"}[route] in sentence
 
 
-@pytest.mark.parametrize("name", ["", "../moods", "\ud800", "a" * 5000])
+@pytest.mark.parametrize("name", ["", "../moods", "moods\x00", "a" * 5000])
 def test_names_that_no_model_has(client: TestClient, name: str) -> None:
     status, word, sentence = refused(client, "classify", json.dumps({"inputs": "good", "model": name}).encode())
     assert status in (404, 422)
@@ -254,8 +254,9 @@ def test_an_empty_body(client: TestClient) -> None:
              b'{"inputs": "good", "parameters": {"\\udc00": 1}}'],
 )  # fmt: skip
 def test_lone_surrogates(client: TestClient, body: bytes) -> None:
-    status, word, _ = refused(client, "classify", body)
-    assert (status, word) == (422, "Validation")
+    status, word, sentence = refused(client, "classify", body)
+    assert (status, word) == (400, "Validation")
+    assert "surrogate" in sentence or "escape" in sentence
 
 
 def test_surrogates_in_pairs_are_text(client: TestClient) -> None:

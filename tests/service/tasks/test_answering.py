@@ -22,14 +22,14 @@ def ask(task: Answering, question: str, context: str, **parameters: Any) -> dict
     chosen = AnswerParameters(**parameters)
     reading, inputs = task.prepare(Question(question=question, context=context), chosen)
     rows = Job(inputs).rows
-    outputs = {id(row): output for done in task.run(rows) for row, output in done.finished}
+    outputs = {id(row): output for done in task.model.run(rows, alone=False) for row, output in done.finished}
     return task.finish(reading, [outputs[id(row)] for row in rows], chosen)
 
 
 def made(folder: Path, words: dict[str, float] | None = None, ends: dict[str, float] | None = None) -> Answering:
     starts = None if words is None else toys.scores(words, other=-10)
     stops = None if ends is None else toys.scores(ends, other=-10)
-    return Answering(Artifact(toys.reader(folder, starts=starts, ends=stops)), batch_tokens=256)
+    return Answering(Artifact(toys.reader(folder, starts=starts, ends=stops)), batch_tokens=256, wide_threads=1)
 
 
 # --- Spans -----------------------------------------------------------------------------------------------------------
@@ -220,13 +220,13 @@ def byte_level_reader(folder: Path) -> Answering:
     """Of no opinion: the tests say what its logits are."""
     tokenizer = toys.byte_level()
     table = np.zeros(tokenizer.get_vocab_size())
-    return Answering(Artifact(toys.reader(folder, starts=table, tokenizer=tokenizer)), batch_tokens=256)
+    return Answering(Artifact(toys.reader(folder, starts=table, tokenizer=tokenizer)), batch_tokens=256, wide_threads=1)
 
 
 @settings(deadline=None, max_examples=60)
 @given(before=st.lists(st.sampled_from(HARD), max_size=12), after=st.lists(st.sampled_from(HARD), max_size=12))
 def test_offsets_are_characters_of_the_context_given(zoo: Path, before: list[str], after: list[str]) -> None:
-    task = Answering(Artifact(zoo / "reader"), batch_tokens=256)
+    task = Answering(Artifact(zoo / "reader"), batch_tokens=256, wide_threads=1)
     context = " ".join([*before, "Paris", *after])
     result = ask(task, "is?", context)
     assert result["answer"] == "Paris"

@@ -15,26 +15,26 @@ from tests.service import toys
 
 
 def made(folder: Path, **config: Any) -> Classification:
-    return Classification(Artifact(toys.classifier(folder, **config)), batch_tokens=256)
+    return Classification(Artifact(toys.classifier(folder, **config)), batch_tokens=256, wide_threads=1)
 
 
 def classify(task: Classification, text: str, **parameters: Any) -> dict[str, Any]:
     chosen = ClassifyParameters(**parameters)
     encoding, inputs = task.prepare(text, chosen)
-    outputs = [result for done in task.run(Job(inputs).rows) for _, result in done.finished]
+    outputs = [result for done in task.model.run(Job(inputs).rows, alone=False) for _, result in done.finished]
     assert task.usage(encoding, outputs) == (len(encoding), 0)
     return task.finish(encoding, outputs, chosen)
 
 
 def test_functions() -> None:
-    logits = np.array([1000.0, 999.0], dtype=np.float32)
+    logits = [1000.0, 999.0]
     assert scores_of(logits, "softmax") == pytest.approx([0.73106, 0.26894], abs=1e-4)
-    assert scores_of(np.array([0.0, 2.0]), "sigmoid") == pytest.approx([0.5, 0.88080], abs=1e-4)
-    assert scores_of(logits, "none").tolist() == [1000, 999]
+    assert scores_of([0.0, 2.0], "sigmoid") == pytest.approx([0.5, 0.88080], abs=1e-4)
+    assert scores_of(logits, "none") == [1000, 999]
 
 
-def test_a_sigmoid_of_huge_logits_does_not_warn() -> None:
-    assert scores_of(np.array([-1000.0, 1000.0]), "sigmoid") == pytest.approx([0, 1])
+def test_a_sigmoid_of_huge_logits_does_not_overflow() -> None:
+    assert scores_of([-1000.0, 1000.0], "sigmoid") == pytest.approx([0, 1])
 
 
 def test_a_distribution_over_the_labels_best_first(tmp_path: Path) -> None:

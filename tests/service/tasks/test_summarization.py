@@ -14,14 +14,14 @@ from tests.service import toys
 
 
 def made(folder: Path, **config: Any) -> Summarization:
-    return Summarization(Artifact(toys.summarizer(folder, **config)), batch_tokens=256)
+    return Summarization(Artifact(toys.summarizer(folder, **config)), batch_tokens=256, wide_threads=1)
 
 
 def summarize(task: Summarization, text: str, **parameters: Any) -> dict[str, Any]:
     chosen = SummarizeParameters(**parameters)
     prompt, inputs = task.prepare(text, chosen)
     job = Job(inputs)
-    outputs = [result for done in task.run(job.rows) for _, result in done.finished]
+    outputs = [result for done in task.model.run(job.rows, alone=False) for _, result in done.finished]
     result = task.finish(prompt, outputs, chosen)
     assert task.usage(prompt, outputs) == (len(prompt.encoding), len(outputs[0]))
     return result

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client import generate_latest
+from pydantic import BaseModel, ValidationError
+
+from service.errors import InvalidInput, MalformedBody, Overloaded, ServiceError
+from service.metrics import REGISTRY
+from service.refusals import invalid, refusal
+from service.schemas import AnswerRequest, ClassifyRequest, SummarizeRequest
+from tests.service.serving import samples, total
+
+
+def kinds(base: type[ServiceError]) -> list[type[ServiceError]]:
+    return [base, *(each for child in base.__subclasses__() for each in kinds(child))]
+
+
+@pytest.mark.parametrize("error", kinds(ServiceError), ids=lambda error: error.__name__)
+def test_every_error_has_the_one_body(error: type[ServiceError]) -> None:
+    told = refusal(error("Do this."))
+    assert told.status == error.status
+    assert orjson.loads(told.content) == {"error": "Do this.", "error_type": error.code}
+
+
+def test_only_the_headers_that_an_error_brings() -> None:
+    assert dict(refusal(Overloaded("Full.")).headers) == {"Retry-After": "1"}
+    assert dict(refusal(InvalidInput("Wrong.")).headers) == {}
+
+
+def test_refusals_are_counted_by_their_word() -> None:
+    def counted() -> float:
+        return total(samples(generate_latest(REGISTRY).decode()), "shoal_refusals_total", reason="Overloaded")
+
+    before = counted()
+    refusal(Overloaded("Full."))
+    assert counted() == before + 1
+
+
+def said(schema: type[BaseModel], body: Any) -> InvalidInput:
+    """What is told of a body: bytes, or what becomes JSON."""
+    with pytest.raises(ValidationError) as caught:
+        schema.model_validate_json(body if isinstance(body, bytes) else orjson.dumps(body))
+    return invalid(caught.value.errors(include_url=False, include_input=False))
+
+
+@pytest.mark.parametrize("body", [b"{", b"no", b"", b'{"inputs": "\xff"}', b"[" * 9000])
+def test_what_is_no_json_says_where(body: bytes) -> None:
+    error = said(ClassifyRequest, body)
+    assert isinstance(error, MalformedBody)
+    assert str(error).startswith("The body is not JSON: ")
+    assert str(error).endswith(".")
+    assert " at line 1 column " in str(error)
+
+
+@pytest.mark.parametrize(
+    ("schema", "body", "sentence"),
+    [
+        (ClassifyRequest, {"inputs": " "}, "inputs: The text is empty or blank."),
+        (ClassifyRequest, {"inputs": ["a", 5]}, "inputs.1: Input should be a valid string."),
+        (ClassifyRequest, {"inputs": "a", "x": 1}, "x: There is no such field; see /docs for those there are."),
+        (ClassifyRequest, {}, "inputs: Field required."),
+        (ClassifyRequest, {"inputs": [1, 2, 3]}, "inputs.0: Input should be a valid string. (2 more like it.)"),
+        (AnswerRequest, {"inputs": [{"question": "a"}]}, "inputs.0.context: Field required."),
+        (AnswerRequest, {"inputs": {"question": "a"}}, "inputs.context: Field required."),
+        (
+            SummarizeRequest,
+            {"inputs": "a", "parameters": {"min_new_tokens": 5, "max_new_tokens": 4}},
+            "parameters: min_new_tokens must not be above max_new_tokens.",
+        ),
+        (ClassifyRequest, [], "Input should be an object."),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_fields_path(schema: type[BaseModel], body: Any, sentence: str) -> None:
+    error = said(schema, body)
+    assert type(error) is InvalidInput
+    assert str(error) == sentence
+
+
+def test_a_fields_name_is_not_told_at_any_length() -> None:
+    sentence = str(said(ClassifyRequest, {"inputs": "a", "x" * 5000: 1}))
+    assert sentence == f"{'x' * 200}…: There is no such field; see /docs for those there are."
