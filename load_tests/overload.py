@@ -32,6 +32,8 @@ class Seen:
 
     good_ms: list[float] = field(default_factory=list)
     refused_ms: list[float] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
+    """By how much the generator itself was late to send."""
     other: int = 0
     """Anything but 200 and 429."""
 
@@ -96,6 +98,7 @@ async def _offer(server: Server, requests: list[bytes], rate: float, seconds: fl
             _, connection = await loop.create_connection(lambda: Connection(idle, seen), host, int(port))
             connections.append(connection)
         connection.send(requests[sent % len(requests)], due_s)
+        seen.late_ms.append(1000 * (time.perf_counter() - due_s))
         sent += 1
     # Every request is answered, or this never ends.
     while len(idle) < len(connections):  # noqa: ASYNC110  # an event would cost each answer
@@ -127,7 +130,9 @@ def main() -> None:
             run(server.url, _PATH, file, clients=64, seconds=2)
             capacity = run(server.url, _PATH, file, clients=64, seconds=5, first=64).per_s
         print(f"capacity {capacity:.0f}/s with 64 clients; deadline {given.deadline:g} s")
-        print("  load  offered/s  good/s  p50 ms  p99 ms  refused/s  refusal p99 ms  other  generator's CPU")
+        print(
+            "  load  offered/s  good/s  p50 ms  p99 ms  refused/s  refusal p99 ms  other  sent late p99 ms  generator's CPU"
+        )
         for share in _SHARES:
             began_s, cpu_s = time.perf_counter(), time.process_time()
             seen, sent = uvloop.run(_offer(server, requests, share * capacity, given.seconds))
@@ -136,6 +141,7 @@ def main() -> None:
                 f"{share:5.1f}x {sent / given.seconds:10.0f} {len(seen.good_ms) / spent_s:7.0f} "
                 f"{_percentile(seen.good_ms, 0.5):7.1f} {_percentile(seen.good_ms, 0.99):7.1f} "
                 f"{len(seen.refused_ms) / spent_s:10.0f} {_percentile(seen.refused_ms, 0.99):15.1f} {seen.other:6} "
+                f"{_percentile(seen.late_ms, 0.99):17.1f} "
                 f"{(time.process_time() - cpu_s) / spent_s:16.2f}",
                 flush=True,
             )

@@ -35,6 +35,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--name", required=True, help="what requests will call it")
     add.add_argument("--data", type=Path, help="rows to score on, .jsonl or .jsonl.xz in the recipes' fields")
     add.add_argument("--tolerance", type=float, default=0.5, help="points that int8 may lose on them")
+    speed = kinds.add_parser("speed", help=commands.speed.__doc__)
+    speed.add_argument("folder", type=Path, help="an fp32 artifact, as `export` makes it")
+    speed.add_argument("--repeats", type=int, default=30, help="runs of each graph at each shape")
+    speed.add_argument("--longest", type=int, default=128, help="tokens that the model takes, if they are fewer")
     return parser
 
 

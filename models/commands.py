@@ -63,6 +63,13 @@ def evaluation_rows(plan: Recipe, data: Path, limit: int | None) -> list[Row]:
     return rows[:limit]
 
 
+def speed(folder: Path, *, repeats: int, longest: int) -> None:
+    """Time an fp32 artifact beside stock dynamic int8 and ours, in tokens a second on one thread."""
+    from models.quantize.speed import measure_speed, speed_table
+
+    print(speed_table(measure_speed(folder, repeats=repeats, longest=longest)))
+
+
 def add(source: str, *, name: str, data: Path | None, tolerance: float) -> None:
     """Export, quantize and (with rows to score on) evaluate somebody's model, and put it beside the others."""
     from models.add import add_model

@@ -23,6 +23,7 @@ from service.schemas import AnswerParameters, ClassifyParameters, Question, Summ
 
 Scores = dict[str, float]
 _AT_ONCE = 64
+_PATIENCE_S = 3600.0
 _ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
@@ -80,7 +81,7 @@ _SCORERS = {
 async def _results(artifact: Artifact, rows: list[Row]) -> list[dict[str, Any]]:
     """Results in the order of `rows`, a bounded number of requests in flight."""
     route, inputs_of, parameters = _INPUTS[artifact.task]
-    registry = Registry(Settings(models_dir=artifact.folder.parent, models=artifact.name))
+    registry = Registry(Settings(models_dir=artifact.folder.parent, models=artifact.name, deadline_s=_PATIENCE_S))
     registry.start()
     gate = asyncio.Semaphore(_AT_ONCE)
     bar = tqdm(total=len(rows), desc=f"evaluating {artifact.name}", unit="row", mininterval=1)

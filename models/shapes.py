@@ -50,7 +50,7 @@ def fix_reshapes(graph: Graph) -> None:
 
 def fold_scalars(graph: Graph) -> None:
     """Compute at export what the exporter computes at every call: the attention's scale, from the width of a head."""
-    shapes = _known_shapes(graph)
+    shapes = known_shapes(graph)
     makers = graph.makers()
     for node in graph.needed():
         inputs = [graph.value(name) for name in node.input]
@@ -70,7 +70,7 @@ def fold_scalars(graph: Graph) -> None:
             graph.drop([node])
 
 
-def _known_shapes(graph: Graph) -> dict[str, list[int | None]]:
+def known_shapes(graph: Graph) -> dict[str, list[int | None]]:
     """What shape inference can tell; None for a dimension that depends on the input."""
     inferred = onnx.shape_inference.infer_shapes(graph.finish()).graph
     return {

@@ -49,7 +49,11 @@ def _encoder(encoder: Path, decoder: Path) -> onnx.ModelProto:
     projections = onnx.compose.add_prefix(_projections(decoder), "cross/", rename_inputs=False, rename_outputs=False)
     first = graph.finish()
     projections.ir_version = first.ir_version
-    return onnx.compose.merge_models(first, projections, io_map=[("last_hidden_state", _STATES)])
+    merged = onnx.compose.merge_models(first, projections, io_map=[("last_hidden_state", _STATES)])
+    opsets = {opset.domain: opset.version for opset in merged.opset_import}  # onnx lists those of both
+    del merged.opset_import[:]
+    merged.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items())
+    return merged
 
 
 def _run(path: Path, feed: dict[str, Array]) -> dict[str, Array]:

@@ -134,7 +134,5 @@ class CostSurface:
 
     def _fit(self) -> None:
         squares, products = self._kept[0] + self._fading[0], self._kept[1] + self._fading[1]
-        self._factors = np.linalg.lstsq(squares, products)[
-            0
-        ]  # nearly singular is no error to it
+        self._factors = np.linalg.lstsq(squares, products)[0]  # nearly singular is no error to it
         self._columns, self._shares_s = {}, {}

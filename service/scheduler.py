@@ -251,7 +251,7 @@ class Scheduler:
         line = batch.line
         began_s = time.perf_counter()
         if batch.passes is None and not batch.again:
-            self._learn_slowness(batch.rows[0], began_s)
+            self._learn_slowness(min(batch.rows, key=lambda row: row.number), began_s)
         self._drop_gone(batch, began_s)
         if batch.passes is None:
             if not batch.rows:

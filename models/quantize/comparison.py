@@ -33,34 +33,42 @@ class Comparison:
     """Standard deviation of the fp32 outputs, to judge the error by."""
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def open_graph(path: Path) -> onnxruntime.InferenceSession:
+    """A session of one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.log_severity_level = 3
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _feed(session: onnxruntime.InferenceSession, vocabulary: int) -> Feed:
-    """Random inputs of the shapes that the graph declares."""
+def vocabulary_size(folder: Path) -> int:
+    """From the artifact's config.json."""
+    return int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"])
+
+
+def random_feed(session: onnxruntime.InferenceSession, vocabulary: int, rows: int, tokens: int) -> Feed:
+    """Random inputs of the shapes that the graph declares; for a decoder, one step over sources of `tokens`."""
     numbers = np.random.default_rng(0)
     feed: Feed = {}
     for value in session.get_inputs():
         if value.name.startswith("past_key_values"):
             _, heads, _, width = value.shape
-            length = _PAST if ".decoder." in value.name else _TOKENS
-            feed[value.name] = numbers.normal(size=(_ROWS, heads, length, width)).astype(np.float32)
+            length = _PAST if ".decoder." in value.name else tokens
+            feed[value.name] = numbers.normal(size=(rows, heads, length, width)).astype(np.float32)
         elif value.name.endswith("attention_mask"):
-            feed[value.name] = np.ones((_ROWS, _TOKENS), np.int64)
+            feed[value.name] = np.ones((rows, tokens), np.int64)
         elif value.name == "token_type_ids":
-            feed[value.name] = np.zeros((_ROWS, _TOKENS), np.int64)
+            feed[value.name] = np.zeros((rows, tokens), np.int64)
         else:
             # Above the special tokens: RoBERTa counts its positions by which ids are padding.
-            feed[value.name] = numbers.integers(vocabulary // 4, vocabulary, (_ROWS, _TOKENS))
+            feed[value.name] = numbers.integers(vocabulary // 4, vocabulary, (rows, tokens))
     if any(name.startswith("past_key_values") for name in feed):
         feed["input_ids"] = feed["input_ids"][:, :1]
     return feed
 
 
-def _seconds(session: onnxruntime.InferenceSession, feed: Feed) -> float:
+def seconds(session: onnxruntime.InferenceSession, feed: Feed) -> float:
+    """How long one run takes."""
     start = perf_counter()
     session.run(None, feed)
     return perf_counter() - start
@@ -68,11 +76,10 @@ def _seconds(session: onnxruntime.InferenceSession, feed: Feed) -> float:
 
 def compare_graphs(fp32: Path, int8: Path) -> Comparison:
     """Run both graphs on the same inputs, in turns. Reads the vocabulary's size from fp32's config.json."""
-    vocabulary = int(json.loads((fp32.parent / "config.json").read_text(encoding="utf-8"))["vocab_size"])
-    sessions = (_session(fp32), _session(int8))
-    feed = _feed(sessions[0], vocabulary)
+    sessions = (open_graph(fp32), open_graph(int8))
+    feed = random_feed(sessions[0], vocabulary_size(fp32.parent), _ROWS, _TOKENS)
     wanted, found = (session.run(None, feed) for session in sessions)
-    times = [[_seconds(session, feed) for session in sessions] for _ in range(_REPEATS)]
+    times = [[seconds(session, feed) for session in sessions] for _ in range(_REPEATS)]
     fp32_s, int8_s = np.min(times, axis=0)
     tokens = feed["input_ids"].size
     return Comparison(

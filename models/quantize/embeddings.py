@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.graph import Array, Graph
 from models.quantize.weights import quantize_rows
@@ -21,8 +22,8 @@ class Int8Table:
     """[rows, width]"""
     values: str
     """int8, [rows, width]"""
-    scale: str
-    """float, [rows]"""
+    scale: NDArray[np.float32]
+    """[rows]"""
 
 
 def quantize_embeddings(graph: Graph, *, reduce_range: bool) -> dict[str, Int8Table]:
@@ -38,12 +39,12 @@ def quantize_embeddings(graph: Graph, *, reduce_range: bool) -> dict[str, Int8Ta
         if name not in tables:
             quantized = quantize_rows(table.astype(np.float32), reduce_range=reduce_range)
             values = graph.constant(quantized.rows, f"{name}/int8")
-            tables[name] = Int8Table(table, values, graph.constant(quantized.scale, f"{name}/scale"))
+            tables[name] = Int8Table(table, values, quantized.scale)
         output = node.output[0]
         graph.drop([node])
         rows = graph.add("Gather", [tables[name].values, index], f"{output}/row", axis=0)
         floats = graph.add("Cast", [rows], f"{output}/row_float", to=1)
-        scales = graph.add("Gather", [tables[name].scale, index], f"{output}/row_scale", axis=0)
-        last_axis = graph.constant(np.array([-1], np.int64), "int8/last_axis")
-        graph.add("Mul", [floats, graph.add("Unsqueeze", [scales, last_axis], f"{output}/row_scales")], output)
+        column = graph.constant(tables[name].scale[:, None], f"{name}/scale_column")
+        scales = graph.add("Gather", [column, index], f"{output}/row_scale", axis=0)
+        graph.add("Mul", [floats, scales], output)
     return tables

@@ -11,7 +11,7 @@ from onnx import helper
 
 from models.graph import Array, Graph
 from models.quantize.embeddings import Int8Table
-from models.quantize.tokens import ZERO_POINT, quantize_tokens
+from models.quantize.tokens import Int8Tokens, quantize_tokens
 from models.quantize.weights import quantize_rows
 
 
@@ -62,33 +62,26 @@ def _tied(weight: Array, tables: Mapping[str, Int8Table]) -> Int8Table | None:
     return None
 
 
-def _product(graph: Graph, tokens: tuple[str, str], weight: tuple[str, str], output: str) -> None:
-    """Add uint8 tokens x int8 weight -> float `output`; each pair is (values, scale)."""
-    one = graph.constant(np.array(1, np.float32), "int8/one")
-    zero = graph.constant(np.array(ZERO_POINT, np.uint8), "int8/zero_point")
-    inputs = [tokens[0], weight[0], one, weight[1], zero]
-    product = graph.add("MatMulIntegerToFloat", inputs, graph.fresh(output), domain="com.microsoft")
-    graph.add("Mul", [product, tokens[1]], output)
+def _product(graph: Graph, tokens: Int8Tokens, weight: tuple[str, str], output: str) -> None:
+    """Add uint8 tokens x int8 weight -> float `output`; `weight` is (values, scale).
+
+    The kernel takes a scale a token too, though its documentation knows only scalars: it has a last dimension of 1, by
+    which the kernel tells it from a scale a column.
+    """
+    inputs = [tokens.values, weight[0], tokens.scale, weight[1], tokens.zero_point]
+    graph.add("MatMulIntegerToFloat", inputs, output, domain="com.microsoft")
 
 
-def _quantize_group(graph: Graph, tokens: tuple[str, str], nodes: list[onnx.NodeProto], *, reduce_range: bool) -> None:
-    """Replace products of one activation by one: queries, keys and values share theirs."""
-    weights = [graph.value(node.input[1]) for node in nodes]
-    joined = np.concatenate([weight for weight in weights if weight is not None], axis=1)
-    quantized = quantize_rows(joined.T.astype(np.float32), reduce_range=reduce_range)
-    name = "+".join(dict.fromkeys(node.input[1] for node in nodes))
+def _quantize(graph: Graph, tokens: Int8Tokens, node: onnx.NodeProto, *, reduce_range: bool) -> None:
+    """Replace a product of an activation and a matrix."""
+    name = node.input[1]
+    weight = graph.value(name)
+    assert weight is not None
+    quantized = quantize_rows(weight.T.astype(np.float32), reduce_range=reduce_range)
     matrix = graph.constant(quantized.rows.T, f"{name}/int8")
     scale = graph.constant(quantized.scale, f"{name}/scale")
-    outputs = [node.output[0] for node in nodes]
-    graph.drop(nodes)
-    if len(nodes) == 1:
-        _product(graph, tokens, (matrix, scale), outputs[0])
-        return
-    together = graph.fresh(outputs[0])
-    _product(graph, tokens, (matrix, scale), together)
-    widths = np.array([weight.shape[1] for weight in weights if weight is not None], np.int64)
-    sizes = graph.constant(widths, "int8/widths_" + "_".join(map(str, widths)))
-    graph.nodes.append(helper.make_node("Split", [together, sizes], outputs, name=f"{together}/split", axis=-1))
+    graph.drop([node])
+    _product(graph, tokens, (matrix, scale), node.output[0])
 
 
 def _part_gelu_biases(graph: Graph) -> None:
@@ -98,7 +91,7 @@ def _part_gelu_biases(graph: Graph) -> None:
     """
     users = graph.users()
     for node in graph.nodes:
-        if node.op_type == "Add" and {user.op_type for user in users[node.output[0]]} == {"Div", "Mul"}:
+        if node.op_type == "Add" and {user.op_type for user in users[node.output[0]]} in ({"Gelu"}, {"Div", "Mul"}):
             for position, name in enumerate(node.input):
                 bias = graph.value(name)
                 if bias is not None and bias.ndim == 1:
@@ -108,6 +101,9 @@ def _part_gelu_biases(graph: Graph) -> None:
 def quantize_matmuls(graph: Graph, tables: Mapping[str, Int8Table], *, reduce_range: bool) -> None:
     """Replace every product with a float32 matrix; one that is tied to a table of `tables` reads its int8 values.
 
+    Products of one activation share its quantized form, and stay apart: joined, as queries, keys and values could be,
+    their result would have to be split again, which takes longer than the kernel gains.
+
     A float product left behind would break the promise: with one row onnxruntime takes another kernel (a matrix times a
     vector) than with two.
     """
@@ -115,19 +111,15 @@ def quantize_matmuls(graph: Graph, tables: Mapping[str, Int8Table], *, reduce_ra
     _fold_transposes(graph)
     _part_gelu_biases(graph)
     for name, nodes in _by_input(graph).items():
-        width = max(value.shape[0] for node in nodes if (value := graph.value(node.input[1])) is not None)
-        quantized = quantize_tokens(graph, name, width)
-        tokens = (quantized.values, quantized.scale)
-        loose = []
-        for node in nodes:
-            weight = graph.value(node.input[1])
-            table = _tied(weight, tables) if weight is not None else None
+        weights = [weight for node in nodes if (weight := graph.value(node.input[1])) is not None]
+        tokens = quantize_tokens(graph, name, weights[0].shape[0])
+        for node, weight in zip(nodes, weights, strict=True):
+            table = _tied(weight, tables)
             if table is None:
-                loose.append(node)
+                _quantize(graph, tokens, node, reduce_range=reduce_range)
                 continue
             graph.drop([node])
             # onnxruntime folds the Transpose when it loads the graph; the file keeps one copy.
             matrix = graph.add("Transpose", [table.values], graph.fresh(table.values), perm=[1, 0])
-            _product(graph, tokens, (matrix, table.scale), node.output[0])
-        if loose:
-            _quantize_group(graph, tokens, loose, reduce_range=reduce_range)
+            scale = graph.constant(table.scale, f"{table.values}/columns")
+            _product(graph, tokens, (matrix, scale), node.output[0])

@@ -153,10 +153,15 @@ def test_no_product_with_a_float_weight_is_left(int8: Callable[[str, str], Path]
             assert node.op_type != "MatMul" or not floats & set(node.input), node.name
 
 
-def test_queries_keys_and_values_are_one_product(int8: Callable[[str, str], Path]) -> None:
-    nodes = onnx.load(int8("bert", "model.onnx")).graph.node
-    # A layer: queries with keys and values, attention's output, up, down. Then the pooler and the head.
-    assert sum(node.op_type == "MatMulIntegerToFloat" for node in nodes) == 2 * 4 + 2
+def test_queries_keys_and_values_share_their_quantized_tokens(int8: Callable[[str, str], Path]) -> None:
+    nodes = onnx.load(int8("bert-qa", "model.onnx")).graph.node
+    products = [node for node in nodes if node.op_type == "MatMulIntegerToFloat"]
+    # A layer: queries, keys, values, attention's output, up, down. Then the head.
+    assert len(products) == 2 * 6 + 1
+    assert len({node.input[0] for node in products}) == 2 * 4 + 1
+    # The zero points of the tokens are made once, and once more for the activation that wants others.
+    made = [node for node in nodes if node.op_type == "QuantizeLinear" and not node.attribute]
+    assert len(made) == 2
 
 
 def test_tied_embeddings_are_stored_once(tmp_path: Path) -> None:
