@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-models workshop check format lock tools hook clean
+.PHONY: help serve test test-models workshop check format lock tools hook clean ceiling bench compare
 .DELETE_ON_ERROR:
 
 help: ## Print this list
@@ -32,6 +32,15 @@ test-models: $(WORKSHOP)/workshop.stamp ## Test the workshop, models/; installs 
 	$(WORKSHOP)/bin/python -m pytest tests/models $(ARGS)
 
 workshop: $(WORKSHOP)/workshop.stamp ## Install the workshop: torch, transformers, optimum (then .venv-workshop/bin/python -m models)
+
+ceiling: $(VENV)/test.stamp ## The raw limit of this machine: the models' passes with no server around them
+	$(VENV)/bin/python -m load_tests.ceiling $(ARGS)
+
+bench: $(VENV)/test.stamp ## The server under load, as shares of that limit; wants wrk (ARGS='short --seconds 5')
+	$(VENV)/bin/python -m load_tests.bench $(ARGS)
+
+compare: $(VENV)/test.stamp ## Ours beside other servers on the same model; installs them (ARGS='--only NAME --rounds 1')
+	TORCH='$(TORCH)' $(VENV)/bin/python -m load_tests.compare $(ARGS)
 
 check: $(VENV)/test.stamp ## Lint, formatting, types
 	$(VENV)/bin/ruff check .

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from load_tests.ceiling import Limit
-from load_tests.generator import Load, lines, run
+from load_tests.generator import Load, lines, result, run, start
 from load_tests.server import Server, shoal
 from load_tests.texts import SETS, bodies
 
@@ -25,6 +25,37 @@ def measured(server: Server, name: str, clients: int, seconds: int) -> tuple[Loa
         before_s = server.cpu_s()
         load = run(server.url, path, file, clients=clients, seconds=seconds, first=clients)
         return load, 1000 * (server.cpu_s() - before_s) / max(1, load.requests)
+
+
+def lone(server: Server, seconds: int) -> None:
+    """A single client beside the raw passes, each before and after."""
+    limit = Limit("short")
+    threads = limit.threads
+    raw = [(limit.alone_ms(threads=1), limit.alone_ms(threads=threads))]
+    load, _ = measured(server, "short", 1, seconds)
+    raw.append((limit.alone_ms(threads=1), limit.alone_ms(threads=threads)))
+    narrow_ms, wide_ms = (min(pair) for pair in zip(*raw, strict=True))
+    print(
+        f"lone short request: p50 {load.p50_ms:.2f} ms over HTTP; raw pass {narrow_ms:.2f} ms on one core, "
+        f"{wide_ms:.2f} ms on {threads}",
+        flush=True,
+    )
+
+
+def neighbours(server: Server, seconds: int) -> None:
+    """Short texts from 51 clients, alone and beside 13 clients with long ones."""
+    path = f"/v1/{SETS['short'][0]}"
+    with lines(bodies("short")) as short, lines(bodies("long")) as long:
+        run(server.url, path, short, clients=51, seconds=2)
+        alone = run(server.url, path, short, clients=51, seconds=seconds)
+        beside = start(server.url, path, long, clients=13, seconds=seconds)
+        among = run(server.url, path, short, clients=51, seconds=seconds, first=51)
+        others = result(beside)
+    print(
+        f"short texts, 51 clients: p99 {alone.p99_ms:.0f} ms alone, {among.p99_ms:.0f} ms "
+        f"({among.p99_ms / alone.p99_ms:.1f}x) beside 13 clients with long ones, whose p99 is {others.p99_ms:.0f} ms",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -54,6 +85,10 @@ def main() -> None:
                 f"{load.refused + load.broken:7}",
                 flush=True,
             )
+    if "short" in given.sets and not given.clients:
+        with shoal() as server:
+            lone(server, given.seconds)
+            neighbours(server, given.seconds)
 
 
 if __name__ == "__main__":

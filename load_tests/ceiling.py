@@ -7,6 +7,8 @@ Threads call `session.run` on ready-made batches, sorted by length, of the size 
 
 from __future__ import annotations
 
+import random
+import statistics
 import sys
 import threading
 import time
@@ -47,6 +49,13 @@ def _encodings(folder: Path, inputs: Sequence[Any]) -> list[Encoding]:
     return [windows[0].encoding for windows in cut]
 
 
+def _session(graph: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(graph), options)
+
+
 class Limit:
     """A model and a set's batches, ready to be run again and again."""
 
@@ -55,10 +64,8 @@ class Limit:
         route, make = SETS[name]
         folder = folder or ARTIFACTS / MODELS[route]
         self.threads = threads or cpus().usable
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(Artifact(folder).graphs[0]), options)
+        self._graph = Artifact(folder).graphs[0]
+        self._session = _session(self._graph, 1)
         self._rows = sorted(_encodings(folder, make()), key=len)
         self._names = {node.name for node in self._session.get_inputs()}
 
@@ -94,16 +101,16 @@ class Limit:
         found = [Ceiling(self.texts_per_s(rows, seconds=seconds), rows) for rows in _SIZES]
         return max(found, key=lambda each: each.texts_per_s)
 
-    def alone_s(self, *, threads: int = 1, repeats: int = 50) -> float:
-        """Median of one row of median length by itself."""
-        del threads
-        feeds = self._batches(1)[len(self._rows) // 2]
-        times = []
-        for _ in range(repeats):
+    def alone_ms(self, *, threads: int, rows: int = 300) -> float:
+        """Median of passes of one row each, nothing else running, on so many cores."""
+        session = _session(self._graph, threads)
+        batches = self._batches(1)
+        times_ms = []
+        for feeds in random.Random("alone").sample(batches, min(rows, len(batches))):
             began_s = time.perf_counter()
-            self._session.run(None, feeds)
-            times.append(time.perf_counter() - began_s)
-        return sorted(times)[repeats // 2]
+            session.run(None, feeds)
+            times_ms.append(1000 * (time.perf_counter() - began_s))
+        return statistics.median(times_ms)
 
 
 def main() -> None:

@@ -131,7 +131,7 @@ def main() -> None:
             capacity = run(server.url, _PATH, file, clients=64, seconds=5, first=64).per_s
         print(f"capacity {capacity:.0f}/s with 64 clients; deadline {given.deadline:g} s")
         print(
-            "  load  offered/s  good/s  p50 ms  p99 ms  refused/s  refusal p99 ms  other  sent late p99 ms  generator's CPU"
+            "  load  offered/s  good/s  p50 ms  p99 ms  refused/s  refusal p99 ms  other  late p99 ms  own CPU"
         )
         for share in _SHARES:
             began_s, cpu_s = time.perf_counter(), time.process_time()
