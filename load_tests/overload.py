@@ -130,9 +130,7 @@ def main() -> None:
             run(server.url, _PATH, file, clients=64, seconds=2)
             capacity = run(server.url, _PATH, file, clients=64, seconds=5, first=64).per_s
         print(f"capacity {capacity:.0f}/s with 64 clients; deadline {given.deadline:g} s")
-        print(
-            "  load  offered/s  good/s  p50 ms  p99 ms  refused/s  refusal p99 ms  other  late p99 ms  own CPU"
-        )
+        print("  load  offered/s  good/s  p50 ms  p99 ms  refused/s  refusal p99 ms  other  late p99 ms  own CPU")
         for share in _SHARES:
             began_s, cpu_s = time.perf_counter(), time.process_time()
             seen, sent = uvloop.run(_offer(server, requests, share * capacity, given.seconds))
