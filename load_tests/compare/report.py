@@ -88,7 +88,7 @@ def table(results: Results, absent: dict[str, str]) -> str:
             "| --- |" + " ---: |" * 10,
             *(_row(entry, results) for entry in entries),
             "",
-            "| server | version | setting (the best of those tried) | start s | RSS MB | |",
+            "| server | version | setting | start s | RSS MB | |",
             "| --- | --- | --- | ---: | ---: | --- |",
             *(_second_row(entry) for entry in entries),
             "",

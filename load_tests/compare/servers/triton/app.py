@@ -1,7 +1,8 @@
 """The app."""
 
+import re
 import shutil
-import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,16 @@ def _instance() -> Any:
     return infer
 
 
+def _forget_old_memory() -> None:
+    """PyTriton told to end leaves shared memory behind, named by a process that is no more."""
+    for segment in Path("/dev/shm").glob("pytrtion*"):
+        owner = re.match(r"pytrtion(\d+)-", segment.name)
+        if owner and not Path("/proc", owner[1]).exists():
+            segment.unlink(missing_ok=True)
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else its shared memory outlives it
+    _forget_old_memory()
     config = TritonConfig(
         http_address="127.0.0.1", http_port=PORT, grpc_port=PORT + 1, metrics_port=PORT + 2, allow_grpc=False
     )
