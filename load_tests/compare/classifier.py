@@ -26,7 +26,7 @@ class Classifier:
         self._tokenizer.enable_padding()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # A spinning pool takes the cores from its own server: on two, no server here was faster with one.
+        # A spinning pool takes the cores from its own server: on two, most were slower with one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
 
