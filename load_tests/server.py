@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +18,15 @@ _PATIENCE_S = 120
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def _descendants(pid: int) -> list[int]:
-    """The process and all that it started."""
+def descendants(pid: int) -> list[int]:
+    """The process, first, and all that it started and that still runs."""
     found, left = [], [pid]
     while left:
         each = left.pop()
         found.append(each)
         for task in Path(f"/proc/{each}/task").glob("*/children"):
-            left += map(int, task.read_text().split())
+            with suppress(OSError):
+                left += map(int, task.read_text().split())
     return found
 
 
@@ -41,7 +42,7 @@ class Server:
     def cpu_s(self) -> float:
         """Processor time used so far, by the process and all that it started."""
         total = 0
-        for pid in _descendants(self.pid):
+        for pid in descendants(self.pid):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             total += int(fields[11]) + int(fields[12])
         return total / _TICKS_PER_S
@@ -50,7 +51,7 @@ class Server:
         """Resident memory of all of them; pages that they share count once a process."""
         sizes = [
             int(found[1])
-            for pid in _descendants(self.pid)
+            for pid in descendants(self.pid)
             if (found := re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()))
         ]
         return sum(sizes) / 1024

@@ -1,4 +1,4 @@
-"""create_app(): wiring, lifespan, and the one place where errors become answers."""
+"""create_app(): wiring, lifespan, and errors on FastAPI's way; those on a lane's way are told by the lane."""
 
 from __future__ import annotations
 

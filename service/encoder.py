@@ -55,7 +55,7 @@ class EncoderModel:
 
     def warm_up(self) -> tuple[WarmUps, WarmUps]:
         """Passes that measure the cost surface: those on one core, and those on all."""
-        shapes = list(self.cost.shapes())
+        shapes = self.cost.shapes()
         narrow = [partial(self._measure, self.cost, rows, tokens, wide=False) for rows, tokens in shapes]
         if self._wide_threads == 1:
             return narrow, []

@@ -152,13 +152,11 @@ class Scheduler:
 
     def submit(self, name: str, job: Job) -> None:
         """Queue all rows of `job`, or none: raises Overloaded when they don't fit, Unavailable after `close`."""
-        self.check(name)
         now_s = time.perf_counter()
         for row in job.rows:
             row.arrived_s = now_s
         with self._lock:
-            if self._closing:
-                raise Unavailable("The server is shutting down; send the request to another one.")
+            self.check(name)
             queue = self._lines[name].queue
             job.predicted_wait_s = self._predicted_wait_s()
             if not queue.put(job.rows):

@@ -12,12 +12,11 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from load_tests.compare.contender import ROOT, Contender, Setting
 from load_tests.compare.environment import python
-from load_tests.server import Server
+from load_tests.server import Server, descendants
 
 _PORTS = range(20000, 30000, 10)
 _NEIGHBOURS = 6
@@ -76,14 +75,6 @@ def _wait(contender: Contender, url: str, process: subprocess.Popen[bytes]) -> N
     raise RuntimeError(f"after {_READY_S} s: {reason}")
 
 
-def _descendants(pid: int) -> list[int]:
-    children: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            children += map(int, task.read_text().split())
-    return [pid, *(each for child in children for each in _descendants(child))]
-
-
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ask the server to end, then end what is left: orphans too, which are this process' own (launch.adopt_orphans)."""
     try:
@@ -91,7 +82,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_S)
     finally:  # also when this process itself is told to end meanwhile
-        while left := _descendants(os.getpid())[1:]:
+        while left := descendants(os.getpid())[1:]:
             for pid in left:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
