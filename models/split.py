@@ -16,6 +16,7 @@ import onnxruntime
 
 from models.graph import Array, Graph
 from models.shapes import settle_shapes
+from models.static_cache import POSITIONS, SOURCE_LENGTHS, use_static_cache
 
 _CROSS = re.compile(r"present\.\d+\.encoder\.(key|value)")
 _STATES = "encoder_hidden_states"
@@ -50,6 +51,8 @@ def _encoder(encoder: Path, decoder: Path) -> onnx.ModelProto:
     first = graph.finish()
     projections.ir_version = first.ir_version
     merged = onnx.compose.merge_models(first, projections, io_map=[("last_hidden_state", _STATES)])
+    # What sentences are scored by; merging took it for used up.
+    merged.graph.output.extend(value for value in first.graph.output if value.name == "last_hidden_state")
     opsets = {opset.domain: opset.version for opset in merged.opset_import}  # onnx lists those of both
     del merged.opset_import[:]
     merged.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items())
@@ -59,12 +62,18 @@ def _encoder(encoder: Path, decoder: Path) -> onnx.ModelProto:
 def _run(path: Path, feed: dict[str, Array]) -> dict[str, Array]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.log_severity_level = 3  # it warns of static caches that are not written in place
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
     return dict(zip(names, session.run(names, {i.name: feed[i.name] for i in session.get_inputs()}), strict=True))
 
 
-def _check(optimum: Path, out: Path) -> None:
+def _room(cache: Array, columns: int) -> Array:
+    rows, heads, _, width = cache.shape
+    return np.zeros((rows, heads, columns, width), np.float32)
+
+
+def _check(optimum: Path, out: Path, *, static: bool) -> None:
     """Compare two tokens in one pass of Optimum's first step with two steps of ours; two rows, one source padded.
 
     Raises SplitError. Two steps, because from an empty past a query has one key to look at and cannot be wrong.
@@ -77,10 +86,17 @@ def _check(optimum: Path, out: Path) -> None:
     tokens = {"input_ids": np.array([[3, 8], [5, 4]], np.int64), "encoder_attention_mask": feed["attention_mask"]}
     wanted = _run(optimum / "decoder_model.onnx", {**tokens, _STATES: states})
     found = _run(out / "encoder.onnx", feed)
-    past = {name: found[name] if _CROSS.fullmatch(name) else wanted[name][:, :, :0] for name in wanted}
+    # A static cache has room for both tokens from the start, one that grows has none.
+    room = 2 if static else 0
+    past = {
+        name: found[name] if _CROSS.fullmatch(name) else _room(value, room)
+        for name, value in wanted.items()
+        if name.startswith("present")
+    }
     for position in (0, 1):
         step = {name.replace("present", "past_key_values"): value for name, value in past.items()}
         step |= {**tokens, "input_ids": tokens["input_ids"][:, position : position + 1]}
+        step |= {POSITIONS: np.full(2, position), SOURCE_LENGTHS: feed["attention_mask"].sum(axis=1)}
         past |= _run(out / "decoder.onnx", step)
     wanted["logits"] = wanted["logits"][:, 1:]
     for name, value in wanted.items():
@@ -91,14 +107,17 @@ def _check(optimum: Path, out: Path) -> None:
 def split_seq2seq(optimum: Path, out: Path) -> None:
     """Write encoder.onnx and decoder.onnx into `out` from the three graphs in `optimum`.
 
-    encoder.onnx: input_ids, attention_mask -> present.{i}.encoder.key|value, each [rows, heads, source, head_dim].
-    decoder.onnx: input_ids [rows, 1], encoder_attention_mask, past_key_values.{i}.{decoder,encoder}.key|value (the
-    decoder's may have length 0) -> logits [rows, 1, vocabulary], present.{i}.decoder.key|value.
+    encoder.onnx: input_ids, attention_mask -> present.{i}.encoder.key|value, each [rows, heads, source, head_dim], and
+    last_hidden_state [rows, source, hidden].
+    decoder.onnx: as `use_static_cache` says; of an architecture that it does not understand (T5, so far), input_ids
+    [rows, 1], encoder_attention_mask, past_key_values.{i}.{decoder,encoder}.key|value (the decoder's may have length 0)
+    -> logits [rows, 1, vocabulary], present.{i}.decoder.key|value.
 
     Raises SplitError when both forms do not compute the same.
     """
     onnx.save(_encoder(optimum / "encoder_model.onnx", optimum / "decoder_model.onnx"), out / "encoder.onnx")
     decoder = Graph.load(optimum / "decoder_with_past_model.onnx")
     settle_shapes(decoder)
-    decoder.save(out / "decoder.onnx")
-    _check(optimum, out)
+    static = use_static_cache(decoder.finish())
+    onnx.save(static or decoder.finish(), out / "decoder.onnx")
+    _check(optimum, out, static=static is not None)

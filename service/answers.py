@@ -29,13 +29,17 @@ class Answer:
 class Computation:
     """An answer in the making, and who waits for it. Lives on the event loop."""
 
-    __slots__ = ("_outcome", "_sleepers", "abandon", "key", "waiting")
+    __slots__ = ("_outcome", "_sleepers", "abandon", "key", "waiting", "watch", "watched", "written")
 
-    def __init__(self, key: Hashable, abandon: Callable[[], None]) -> None:
-        """`abandon` is called when nobody waits any more."""
+    def __init__(self, key: Hashable, abandon: Callable[[], None], watch: Callable[[], None] = lambda: None) -> None:
+        """`abandon` is called when nobody waits any more, `watch` when somebody wants to see it being written."""
         self.key = key
         self.abandon = abandon
+        self.watch = watch
         self.waiting = 1
+        self.watched = False
+        self.written: list[int] = []
+        """Token ids of the answer's text that stand by now, as far as anybody watches."""
         self._outcome: Answer | BaseException | None = None
         self._sleepers: list[asyncio.Future[None]] = []
 
@@ -46,20 +50,41 @@ class Computation:
     def settle(self, outcome: Answer | BaseException) -> None:
         """Wake all who wait, once."""
         self._outcome = outcome
-        for sleeper in self._sleepers:
+        self._wake()
+
+    def _wake(self) -> None:
+        sleepers, self._sleepers = self._sleepers, []
+        for sleeper in sleepers:
             if not sleeper.done():
                 sleeper.set_result(None)
 
+    async def _sleep(self) -> None:
+        sleeper = asyncio.get_running_loop().create_future()
+        self._sleepers.append(sleeper)
+        await sleeper
+
     async def answer(self) -> Answer:
         """Wait for it; raises what it was settled with, if that is an error."""
-        if self._outcome is None:
-            sleeper = asyncio.get_running_loop().create_future()
-            self._sleepers.append(sleeper)
-            await sleeper
-        assert self._outcome is not None
+        while self._outcome is None:
+            await self._sleep()
         if isinstance(self._outcome, BaseException):
             raise self._outcome
         return self._outcome
+
+    def progress(self, written: list[int]) -> None:
+        """More of it is written."""
+        if len(written) > len(self.written):
+            self.written = written
+            self._wake()
+
+    async def progressed(self) -> bool:
+        """Wait until it goes on or is settled; whether it is not settled yet."""
+        if not self.watched:
+            self.watched = True
+            self.watch()
+        if self._outcome is None:
+            await self._sleep()
+        return self._outcome is None
 
 
 class Answers:

@@ -1,22 +1,27 @@
-"""An encoder with a head, run narrow or wide by what each costs."""
+"""Encoders: passes narrow or wide by what each costs, and the model of the tasks that need no more than one pass."""
 
 from __future__ import annotations
 
+import math
 import time
 from array import array
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Generic, TypeVar
 
 from service.artifact import Artifact
 from service.cost import CostSurface
 from service.encoding import Encoding
 from service.job import Passes, Row, WarmUps
-from service.model import Graph, pad, padded_pass
+from service.model import Array, Graph, pad, padded_pass
 
 _REPEATS = 2  # the first pass of a shape also finds its memory
+Outputs = TypeVar("Outputs")
 
 
-class EncoderModel:
-    """One pass answers every row; rows' inputs are Encodings.
+class Encoder(Generic[Outputs]):
+    """A graph that reads padded texts.
 
     Passes run side by side on one core each, because together they answer more than one pass on all cores does. A batch
     that has the machine to itself may take all cores, where that is faster: from a second session, whose copy of the
@@ -25,33 +30,35 @@ class EncoderModel:
     A narrow pass costs what its thread's CPU clock says: losing the core for a moment is no property of a shape.
     """
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
-        """`wide_threads` 1: never wide."""
-        self._path = artifact.graphs[0]
-        self._pad_id = int(artifact.config.get("pad_token_id") or 0)
+    def __init__(
+        self,
+        path: Path,
+        artifact: Artifact,
+        run: Callable[[Graph, list[Encoding]], Outputs],
+        *,
+        batch_tokens: int,
+        wide_threads: int,
+    ) -> None:
+        """`run` makes the pass, on whichever session it is given. `wide_threads` 1: never wide."""
+        self._path = path
+        self._run = run
         self._vocabulary = int(artifact.config.get("vocab_size") or 2)
         self._wide_threads = wide_threads
-        self._narrow = Graph(self._path)
+        self.narrow = Graph(path)
         self._wide: Graph | None = None
         self.cost = CostSurface(max_tokens=artifact.max_tokens, batch_tokens=batch_tokens)
         self._wide_cost = CostSurface(max_tokens=artifact.max_tokens, batch_tokens=batch_tokens)
 
-    def run(self, rows: list[Row], *, alone: bool) -> Passes:
-        """One pass; each row's result is its outputs by name: logits [labels], or [tokens] for spans, padding cut."""
-        encodings = [row.inputs for row in rows]
-        done = padded_pass(encodings)
-        width = done.padded_tokens // done.rows
-        graph, cost, clock = self._narrow, self.cost, time.thread_time
-        if alone and self._wide and self._wide_cost.seconds(done.rows, width) < cost.seconds(done.rows, width):
+    def run(self, encodings: list[Encoding], *, alone: bool) -> Outputs:
+        """One pass over all of them; `alone` says that it has the machine to itself."""
+        rows, width = len(encodings), max(map(len, encodings))
+        graph, cost, clock = self.narrow, self.cost, time.thread_time
+        if alone and self._wide and self._wide_cost.seconds(rows, width) < cost.seconds(rows, width):
             graph, cost, clock = self._wide, self._wide_cost, time.perf_counter
         began_s = clock()
-        arrays = graph.run_arrays(pad(encodings, self._pad_id))
-        spans = "start_logits" in arrays
-        for index, row in enumerate(rows):
-            size = row.tokens if spans else None
-            done.finished.append((row, {name: array[index, :size] for name, array in arrays.items()}))
-        cost.observe(done.rows, width, clock() - began_s)
-        yield done
+        outputs = self._run(graph, encodings)
+        cost.observe(rows, width, clock() - began_s)
+        return outputs
 
     def warm_up(self) -> tuple[WarmUps, WarmUps]:
         """Passes that measure the cost surface: those on one core, and those on all."""
@@ -66,14 +73,46 @@ class EncoderModel:
         self._wide = Graph(self._path, threads=self._wide_threads)
 
     def _measure(self, cost: CostSurface, rows: int, tokens: int, *, wide: bool) -> None:
-        graph, clock = (self._wide, time.perf_counter) if wide else (self._narrow, time.thread_time)
+        graph, clock = (self._wide, time.perf_counter) if wide else (self.narrow, time.thread_time)
         if graph is None:  # it could not be loaded, which is logged
             return
         ids = array("q", (number % self._vocabulary for number in range(tokens)))
-        feeds = pad([Encoding(ids, array("q", [0]) * tokens)] * rows, self._pad_id)
+        encodings = [Encoding(ids, array("q", [0]) * tokens)] * rows
         times = []
         for _ in range(_REPEATS):
             began_s = clock()
-            graph.run_arrays(feeds)
+            self._run(graph, encodings)
             times.append(clock() - began_s)
         cost.measured(rows, tokens, min(times))
+
+
+class EncoderModel:
+    """An encoder with a head: one pass answers every row; rows' inputs are Encodings."""
+
+    room = math.inf
+    """Of batches under way: they are through after their pass."""
+
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
+        pad_id = int(artifact.config.get("pad_token_id") or 0)
+
+        def run(graph: Graph, encodings: list[Encoding]) -> dict[str, Array]:
+            return graph.run_arrays(pad(encodings, pad_id))
+
+        self._encoder = Encoder(artifact.graphs[0], artifact, run, batch_tokens=batch_tokens, wide_threads=wide_threads)
+        self.cost = self._encoder.cost
+        self.warm_up = self._encoder.warm_up
+
+    def rest_s(self) -> float:
+        """What a row costs after its pass."""
+        return 0.0
+
+    def run(self, rows: list[Row], *, alone: bool) -> Passes:
+        """One pass; each row's result is its outputs by name: logits [labels], or [tokens] for spans, padding cut."""
+        encodings = [row.inputs for row in rows]
+        done = padded_pass(encodings)
+        arrays = self._encoder.run(encodings, alone=alone)
+        spans = "start_logits" in arrays
+        for index, row in enumerate(rows):
+            size = row.tokens if spans else None
+            done.finished.append((row, {name: values[index, :size] for name, values in arrays.items()}))
+        yield done

@@ -1,10 +1,11 @@
-"""A job: the rows of one request, and the count of those that still have no answer."""
+"""A job: the rows of one request, and the count of those that still have no answer; the passes that answer them."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from service.errors import DeadlineExceeded, ServiceError
@@ -23,6 +24,8 @@ class Row:
     number: int = 0
     """Its place in the order of arrival at its queue."""
     queued: bool = False
+    watched: bool = False
+    """Whether somebody wants to see it written."""
     share_s: float = 0.0
     """What the queue counts it for in its backlog."""
     result: Any = None
@@ -71,10 +74,32 @@ class Pass:
     rows: int
     tokens: int
     padded_tokens: int
+    written: list[tuple[Row, list[int]]] = field(default_factory=list)
+    """Of watched rows that go on, the token ids that stand by now."""
+    saved: int = 0
+    """Passes of a row that were not made, because nobody waits for it."""
 
 
 Passes = Iterator[Pass]
 """A batch as the scheduler sees it: each `next()` runs one forward pass."""
+
+
+class Running(Passes, ABC):
+    """A batch of many passes, which others may join between two of them."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Of a limited room: what `room` of its line counts."""
+
+    @abstractmethod
+    def strain(self, other: Running) -> float:
+        """What `other` would cost it, beside what it would cost another batch; infinite where it may not join."""
+
+    @abstractmethod
+    def absorb(self, other: Running) -> None:
+        """Take over all that `other` has."""
+
 
 WarmUps = Sequence[Callable[[], None]]
 """Passes that measure what passes cost."""

@@ -51,6 +51,12 @@ BATCH_TOKENS = Histogram(
 TOKENS = Counter("shoal_tokens_total", "Tokens of inputs run, padding left out.", ("model",), registry=REGISTRY)
 PADDING_TOKENS = Counter("shoal_padding_tokens_total", "Padding run beside them.", ("model",), registry=REGISTRY)
 GENERATED_TOKENS = Counter("shoal_generated_tokens_total", "Tokens written by decoders.", ("model",), registry=REGISTRY)
+SAVED_STEPS = Counter(
+    "shoal_saved_steps_total",
+    "Decoder steps not made for texts that nobody waited for any more, by the tokens they might still have had.",
+    ("model",),
+    registry=REGISTRY,
+)
 TRUNCATED_INPUTS = Counter(
     "shoal_truncated_inputs_total", "Inputs longer than the model reads.", ("model",), registry=REGISTRY
 )
@@ -97,6 +103,7 @@ class PassMetrics:
         self._tokens = TOKENS.labels(model)
         self._padding = PADDING_TOKENS.labels(model)
         self._failed = FAILED_ROWS.labels(model)
+        self._saved = SAVED_STEPS.labels(model)
         self.generated = GENERATED_TOKENS.labels(model)
         self.truncated = TRUNCATED_INPUTS.labels(model)
         self.shared = SHARED_ANSWERS.labels(model)
@@ -114,6 +121,10 @@ class PassMetrics:
         self._batch_tokens.observe(padded_tokens)
         self._tokens.inc(tokens)
         self._padding.inc(padded_tokens - tokens)
+
+    def saved(self, passes: int) -> None:
+        """So many steps of a text were not made, because nobody waited for it."""
+        self._saved.inc(passes)
 
     def failed(self, rows: int) -> None:
         """These rows' pass raised and they were given up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
+from collections.abc import Callable
 
 from service.cost import CostSurface
 from service.job import Row
@@ -43,10 +44,13 @@ class Queue:
     into passes: exact, by dynamic programming over the measured costs (TurboTransformers, PPoPP '21).
     """
 
-    def __init__(self, *, limit: int, cost: CostSurface, urgency: Urgency) -> None:
-        """`limit` in rows."""
+    def __init__(
+        self, *, limit: int, cost: CostSurface, urgency: Urgency, rest_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """`limit` in rows; `rest_s` is what a row will cost after the pass that it waits for."""
         self.limit = limit
         self.cost = cost
+        self._rest_s = rest_s
         self._urgency = urgency
         self._by_length: list[_Entry] = []
         self._by_due: list[tuple[float, int, Row]] = []
@@ -57,16 +61,18 @@ class Queue:
     def __len__(self) -> int:
         return len(self._by_length)
 
-    def put(self, rows: list[Row]) -> bool:
-        """Take all of `rows`, or none and return False."""
-        if len(self) + len(rows) > self.limit:
+    def put(self, rows: list[Row], *, over: bool = False) -> bool:
+        """Take all of `rows`, or none and return False; `over` the limit too, if that is said."""
+        if len(self) + len(rows) > self.limit and not over:
             return False
+        rest_s = self._rest_s()
         for row in rows:
             self._arrivals += 1
             row.number = self._arrivals
             row.queued = True
-            row.share_s = self.cost.share_s(row.tokens)
-            row.due_s = self._urgency.due_s(row.arrived_s, row.share_s)
+            pass_s = self.cost.share_s(row.tokens)
+            row.share_s = pass_s + rest_s
+            row.due_s = self._urgency.due_s(row.arrived_s, pass_s)
             insort(self._by_length, (row.tokens, row.number, row))
             heapq.heappush(self._by_due, (row.due_s, row.number, row))
             self.backlog_s += row.share_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,15 @@ from service.answers import Answer, Answers, Computation
 from service.artifact import Artifact, find_artifacts
 from service.config import Settings
 from service.cpus import cpus
-from service.errors import InputTooLong, InvalidInput, ModelNotFound
+from service.errors import InputTooLong, InvalidInput, ModelNotFound, Unavailable
 from service.job import Job
 from service.metrics import PassMetrics, watch_queues
 from service.queue import Queue, Urgency
-from service.request import Request, Served
-from service.scheduler import Scheduler
+from service.request import Outcome, Request, Served
+from service.scheduler import Scheduler, Written
 from service.tasks.answering import Answering
 from service.tasks.classification import Classification
+from service.tasks.rounds import Rows
 from service.tasks.summarization import Summarization
 
 log = logging.getLogger(__name__)
@@ -58,9 +59,12 @@ class Registry:
         self.threads = settings.threads or self._cpus.usable
         self.wide_threads = settings.wide_threads or self.threads
         self._scheduler = Scheduler(
-            threads=self.threads, deliver=self._deliver, longest_wait_s=_WAIT_SHARE * settings.deadline_s
+            threads=self.threads,
+            deliver=self._deliver,
+            tell=self._tell,
+            longest_wait_s=_WAIT_SHARE * settings.deadline_s,
         )
-        self._resolving: set[asyncio.Task[None]] = set()
+        self._advancing: set[asyncio.Task[None]] = set()
         self._answers = Answers(cache_bytes=settings.cache_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unwatch: Callable[[], None] = lambda: None
@@ -70,8 +74,8 @@ class Registry:
         urgency = Urgency()
         for name, served in self.models.items():
             model = served.task.model
-            queue = Queue(limit=settings.queue_rows, cost=model.cost, urgency=urgency)
-            self._scheduler.add(name, model.run, queue, served.metrics)
+            queue = Queue(limit=settings.queue_rows, cost=model.cost, urgency=urgency, rest_s=model.rest_s)
+            self._scheduler.add(name, model.run, queue, served.metrics, room=model.room * self.threads)
             self._scheduler.warm_up(*model.warm_up())
 
     def _load(self, artifact: Artifact) -> Served:
@@ -127,24 +131,58 @@ class Registry:
         Raises InvalidInput, ModelNotFound, Overloaded, DeadlineExceeded, InferenceError.
         """
         served = self.find(route, model)
-        request = Request(served, parameters, long=self._checked_chars(inputs) > _CHARS_ON_LOOP)
         found: list[Answer | Computation] = []
         try:
-            for item in inputs:
-                found.append(self._find(request, (served.artifact.name, item, parameters), item))  # noqa: PERF401
-            if request.computations:
-                await self._submit(request)
+            await self._ask(served, inputs, parameters, found)
             answers = [each if isinstance(each, Answer) else await each.answer() for each in found]
         finally:
-            for each in found:
-                if isinstance(each, Computation):
-                    self._answers.leave(each)
-        return Inference(
-            served.artifact.name,
-            [answer.result for answer in answers],
-            sum(answer.input_tokens for answer in answers),
-            sum(answer.output_tokens for answer in answers),
-        )
+            self._leave(found)
+        return _inference(served, answers)
+
+    async def stream(
+        self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None
+    ) -> AsyncGenerator[str | Inference]:
+        """Run one input: pieces of its answer's text as they are written, and what `infer` returns at the end.
+
+        Pieces that no later token changes; together they are a beginning of the text, mostly all of it. Raises as
+        `infer`, and InvalidInput for several inputs.
+        """
+        if len(inputs) != 1:
+            raise InvalidInput(f'"stream" takes one input at a time, and there are {len(inputs)}.')
+        served = self.find(route, model)
+        found: list[Answer | Computation] = []
+        told = ""
+        try:
+            await self._ask(served, inputs, parameters, found)
+            (asked,) = found
+            if isinstance(asked, Computation):
+                while await asked.progressed():
+                    text = served.task.text_so_far(asked.written)
+                    if len(text) > len(told) and text.startswith(told):
+                        yield text[len(told) :]
+                        told = text
+            answer = asked if isinstance(asked, Answer) else await asked.answer()
+        finally:
+            self._leave(found)
+        text = served.task.text_of(answer.result)
+        if len(text) > len(told) and text.startswith(told):
+            yield text[len(told) :]
+        yield _inference(served, [answer])
+
+    async def _ask(
+        self, served: Served, inputs: Sequence[Any], parameters: Any, found: list[Answer | Computation]
+    ) -> None:
+        """Find for each input an answer, or the computation that it comes from, which must be left in the end."""
+        request = Request(served, parameters, long=self._checked_chars(inputs) > _CHARS_ON_LOOP)
+        for item in inputs:
+            found.append(self._find(request, (served.artifact.name, item, parameters), item))  # noqa: PERF401
+        if request.computations:
+            await self._submit(request)
+
+    def _leave(self, found: list[Answer | Computation]) -> None:
+        for each in found:
+            if isinstance(each, Computation):
+                self._answers.leave(each)
 
     def _find(self, request: Request, key: Hashable, item: Any) -> Answer | Computation:
         """An answer from before, or the computation that it comes from, begun by somebody else or by this request."""
@@ -171,7 +209,7 @@ class Registry:
             )
         job = Job(rows, request, expires_s=time.perf_counter() + self.settings.deadline_s)
         self._scheduler.submit(name, job)
-        request.job = job
+        request.begin(job)
         for computation in request.computations.values():
             self._answers.begin(computation)
 
@@ -197,19 +235,55 @@ class Registry:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._resolve, jobs)
 
+    def _tell(self, written: list[Written]) -> None:
+        """From a worker thread: what rows that are watched have come to."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._progress, written)
+
+    def _progress(self, written: list[Written]) -> None:
+        for row, tokens in written:
+            request: Request = row.job.waiter
+            if request.job is row.job:
+                request.computation(row).progress(tokens)
+
     def _resolve(self, jobs: list[Job]) -> None:
         for job in jobs:
             request: Request = job.waiter
             if request.long:
-                resolving = asyncio.ensure_future(self._resolve_long(request))
-                self._resolving.add(resolving)  # the loop itself would let go of it
-                resolving.add_done_callback(self._resolving.discard)
+                advancing = asyncio.ensure_future(self._advance_long(request))
+                self._advancing.add(advancing)  # the loop itself would let go of it
+                advancing.add_done_callback(self._advancing.discard)
             else:
-                self._settle(request, request.outcomes())
+                self._settle(request, *request.advance())
 
-    async def _resolve_long(self, request: Request) -> None:
-        self._settle(request, await asyncio.to_thread(request.outcomes))
+    async def _advance_long(self, request: Request) -> None:
+        self._settle(request, *await asyncio.to_thread(request.advance))
 
-    def _settle(self, request: Request, outcomes: list[Answer | BaseException]) -> None:
-        for computation, outcome in zip(request.computations.values(), outcomes, strict=True):
+    def _settle(self, request: Request, outcomes: list[Outcome], rows: Rows) -> None:
+        """Tell those whose answers are there, and run what the others need next."""
+        if rows:
+            outcomes += self._go_on(request, rows)
+        for computation, outcome in outcomes:
             self._answers.settle(computation, outcome)
+
+    def _go_on(self, request: Request, rows: Rows) -> list[Outcome]:
+        """The next round of a request that was accepted: its load is no reason to refuse it now."""
+        assert request.job is not None
+        job = Job(rows, request, expires_s=request.job.expires_s)
+        if request.gone:
+            job.cancel()
+        try:
+            self._scheduler.submit(request.served.artifact.name, job, accepted=True)
+        except Unavailable as error:
+            return request.fail(error)
+        request.begin(job)
+        return []
+
+
+def _inference(served: Served, answers: list[Answer]) -> Inference:
+    return Inference(
+        served.artifact.name,
+        [answer.result for answer in answers],
+        sum(answer.input_tokens for answer in answers),
+        sum(answer.output_tokens for answer in answers),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,10 @@ from service.artifact import Artifact
 from service.errors import ServiceError, Unavailable
 from service.job import Job, Row
 from service.metrics import PassMetrics
+from service.tasks.rounds import Rounds, Rows
+
+Outcome = tuple[Computation, Answer | BaseException]
+_NOBODY_WAITED = "This was given up, because nobody waited for it any more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,15 @@ class Served:
     metrics: PassMetrics
 
 
+@dataclass(slots=True)
+class _Work:
+    """An input between two rounds: who waits for it, its task, and how many rows it has in this one."""
+
+    computation: Computation
+    rounds: Rounds
+    rows: int = 0
+
+
 class Request:
     """The inputs of one request that nobody has asked before, each once."""
 
@@ -31,57 +44,96 @@ class Request:
         """Whether it is too much to be worked at on the event loop."""
         self.computations: dict[Hashable, Computation] = {}
         self.job: Job | None = None
+        self.gone = False
+        """Whether nobody waits for any of its inputs."""
         self._parameters = parameters
-        self._inputs: list[Any] = []
-        self._prepared: list[tuple[Any, int]] = []
+        self._work: list[_Work] = []
         self._abandoned = 0
 
     def add(self, key: Hashable, item: Any) -> Computation:
         """An input to work out."""
-        self._inputs.append(item)
-        computation = self.computations[key] = Computation(key, self._abandon)
+        computation = self.computations[key] = Computation(key, self._abandon, self._mark_watched)
+        self._work.append(_Work(computation, self.served.task.run(item, self._parameters)))
         return computation
 
     def _abandon(self) -> None:
         """Nobody waits for one of its inputs; when that is so for all, its rows leave the queue."""
         self._abandoned += 1
-        if self._abandoned == len(self.computations) and self.job is not None:
+        self.gone = self._abandoned == len(self.computations)
+        if self.gone and self.job is not None:
             self.job.cancel()
 
-    def rows(self) -> list[tuple[Any, int]]:
-        """Tokenize: what the model reads, a row each, and its length. Raises InvalidInput."""
-        rows: list[tuple[Any, int]] = []
-        for item in self._inputs:
-            context, own = self.served.task.prepare(item, self._parameters)
-            self._prepared.append((context, len(own)))
+    def rows(self) -> Rows:
+        """Tokenize: what the model reads in the first round. Raises InvalidInput."""
+        rows: Rows = []
+        for work in self._work:
+            own = next(work.rounds)
+            work.rows = len(own)
             rows += own
         return rows
 
-    def outcomes(self) -> list[Answer | BaseException]:
-        """An answer or an error for each input; the failure of one is none of the others'."""
-        assert self.job is not None
-        found: list[Answer | BaseException] = []
-        first = 0
-        for context, count in self._prepared:
-            rows = self.job.rows[first : first + count]
-            first += count
-            try:
-                found.append(self._answer(context, rows))
-            except Exception as error:  # noqa: BLE001  # told to whoever waits for this input
-                found.append(error)
-        return found
+    def begin(self, job: Job) -> None:
+        """`job` has the rows of this round."""
+        self.job = job
+        if any(work.computation.watched for work in self._work):
+            self._mark_watched()
 
-    def _answer(self, context: Any, rows: list[Row]) -> Answer:
+    def _mark_watched(self) -> None:
+        """Let the model tell what it writes for those who watch."""
+        for work, rows in self._own_rows():
+            for row in rows:
+                row.watched = work.computation.watched and getattr(row.inputs, "final", False)
+
+    def _own_rows(self) -> Iterator[tuple[_Work, list[Row]]]:
+        first = 0
+        for work in self._work:
+            yield work, self.job.rows[first : first + work.rows] if self.job is not None else []
+            first += work.rows
+
+    def computation(self, row: Row) -> Computation:
+        """Whose row of the present round it is."""
+        return next(work.computation for work, rows in self._own_rows() if row in rows)
+
+    def advance(self) -> tuple[list[Outcome], Rows]:
+        """After a round: an answer or an error for the inputs that are through, and the rows of the others' next.
+
+        The failure of one input is none of the others'.
+        """
+        outcomes: list[Outcome] = []
+        further: list[_Work] = []
+        rows: Rows = []
+        for work, own in self._own_rows():
+            try:
+                more = work.rounds.send(self._results(own))
+            except StopIteration as end:
+                outcomes.append((work.computation, self._counted(end.value)))
+            except Exception as error:  # noqa: BLE001  # told to whoever waits for this input
+                outcomes.append((work.computation, error))
+            else:
+                work.rows = len(more)
+                rows += more
+                further.append(work)
+        self._work = further
+        return outcomes, rows
+
+    def fail(self, error: BaseException) -> list[Outcome]:
+        """The inputs that are not through yet, none of which will be."""
+        left, self._work = self._work, []
+        return [(work.computation, error) for work in left]
+
+    def _results(self, rows: list[Row]) -> list[Any]:
+        """Raises the error of the first row that has one, or that was given up."""
+        assert self.job is not None
         results = [row.result for row in rows]
         if error := next((result for result in results if isinstance(result, ServiceError)), None):
             raise error
         if any(result is None for result in results):
-            assert self.job is not None
-            raise self.job.error or Unavailable("This was given up, because nobody waited for it any more.")
-        result = self.served.task.finish(context, results, self._parameters)
-        read, written = self.served.task.usage(context, results)
-        if written:
-            self.served.metrics.generated.inc(written)
-        if result["truncated"]:
+            raise self.job.error or Unavailable(_NOBODY_WAITED)
+        return results
+
+    def _counted(self, answer: Answer) -> Answer:
+        if answer.output_tokens:
+            self.served.metrics.generated.inc(answer.output_tokens)
+        if answer.result["truncated"]:
             self.served.metrics.truncated.inc()
-        return Answer(result, read, written)
+        return answer

@@ -7,8 +7,8 @@ alone; queues are bounded and take all rows of a job or none.
 The scheduler knows neither HTTP nor ONNX. A model is a callable `run(rows, alone)` that returns an iterator of passes:
 each `next()` runs one forward pass and says which rows it finished. An encoder's iterator has one pass. A decoder's
 has one a step, and is put back in line after each, to go on when it has waited for as long as the step took: a long
-summary holds up a short classification by one step (Orca's iteration-level scheduling, OSDI '22, at the grain of a
-batch).
+summary holds up a short classification by one step, and new texts join between two steps (Orca's iteration-level
+scheduling, OSDI '22).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from service.errors import InferenceError, Overloaded, ServiceError, Unavailable
-from service.job import Job, Passes, Row, WarmUps
+from service.job import Job, Pass, Row, WarmUps
+from service.line import Batch, Line, Observer, Run
 from service.queue import Queue
 
 log = logging.getLogger(__name__)
@@ -35,80 +35,28 @@ _TELLING_WAIT_S = 0.05
 _LEARNING_RATE = 0.05
 
 
-class Run(Protocol):
-    """A model, to the scheduler."""
-
-    def __call__(self, rows: list[Row], *, alone: bool) -> Passes:
-        """The passes of a batch; `alone`: nobody else runs or waits, nor did just now, so that all cores are free."""
-
-
-class Observer(Protocol):
-    """Where a line's figures go; see metrics.PassMetrics."""
-
-    def started(self, waits_s: list[float]) -> None:
-        """A batch left the queue after these waits."""
-
-    def ran(self, *, rows: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        """One forward pass is over."""
-
-    def failed(self, rows: int) -> None:
-        """Rows were given up."""
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """Rows that run together, between two passes; `passes` is None before the first."""
-
-    line: _Line
-    rows: list[Row]
-    due_s: float
-    passes: Passes | None = None
-    again: bool = False
-    """Whether it runs again after a failure."""
-    alone: bool = False
-
-
-def _due_s(batch: _Batch) -> float:
-    return batch.due_s
-
-
-@dataclass(slots=True, eq=False)
-class _Line:
-    """One model: its queue, the batches that are under way, how it runs and who watches."""
-
-    name: str
-    queue: Queue
-    run: Run
-    observer: Observer
-    batches: list[_Batch] = field(default_factory=list)
-
-    def due_s(self) -> float:
-        """When its most urgent is due; infinity when nobody waits."""
-        row = self.queue.most_urgent()
-        times = [batch.due_s for batch in self.batches]
-        if row is not None:
-            times.append(row.due_s)
-        return min(times, default=math.inf)
-
-    def take(self) -> _Batch:
-        """The batch to run next: the one under way that is due first, or a fresh one from the queue."""
-        row = self.queue.most_urgent()
-        under_way = min(self.batches, key=_due_s, default=None)
-        if under_way is not None and (row is None or under_way.due_s <= row.due_s):
-            self.batches.remove(under_way)
-            return under_way
-        rows = self.queue.take()
-        return _Batch(self, rows, rows[0].due_s)
+Written = tuple[Row, list[int]]
 
 
 class Scheduler:
-    """Owns the worker threads and the lines. `deliver` gets the jobs that a pass completed, from a worker thread."""
+    """Owns the worker threads and the lines."""
 
-    def __init__(self, *, threads: int, deliver: Callable[[list[Job]], None], longest_wait_s: float = math.inf) -> None:
-        """`longest_wait_s`: what would wait longer, by what is known of its costs, is refused."""
+    def __init__(
+        self,
+        *,
+        threads: int,
+        deliver: Callable[[list[Job]], None],
+        tell: Callable[[list[Written]], None] = lambda _: None,
+        longest_wait_s: float = math.inf,
+    ) -> None:
+        """From worker threads `deliver` gets the jobs that a pass completed, and `tell` what it wrote for watched rows.
+
+        `longest_wait_s`: what would wait longer, by what is known of its costs, is refused.
+        """
         self._deliver = deliver
+        self._tell = tell
         self._longest_wait_s = longest_wait_s
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._lock = threading.Condition()
         self._closing = False
         self._busy = 0
@@ -122,9 +70,9 @@ class Scheduler:
             for index in range(threads)
         ]
 
-    def add(self, name: str, run: Run, queue: Queue, observer: Observer) -> None:
-        """Give a model its line. Call before `start`."""
-        self._lines[name] = _Line(name, queue, run, observer)
+    def add(self, name: str, run: Run, queue: Queue, observer: Observer, *, room: float = math.inf) -> None:
+        """Give a model its line; `room` is for batches under way, by their size. Call before `start`."""
+        self._lines[name] = Line(name, queue, run, observer, len(self._threads), room)
 
     def warm_up(self, narrow: WarmUps, wide: WarmUps) -> None:
         """Passes to run when nobody waits; those of `wide` only while no other worker is busy. Call before `start`."""
@@ -150,14 +98,21 @@ class Scheduler:
                 "Try again in a moment."
             )
 
-    def submit(self, name: str, job: Job) -> None:
-        """Queue all rows of `job`, or none: raises Overloaded when they don't fit, Unavailable after `close`."""
+    def submit(self, name: str, job: Job, *, accepted: bool = False) -> None:
+        """Queue all rows of `job`, or none: raises Overloaded when they don't fit, Unavailable after `close`.
+
+        A job whose request was `accepted` before, of which this is a further part, is not refused for its load.
+        """
         now_s = time.perf_counter()
         for row in job.rows:
             row.arrived_s = now_s
         with self._lock:
-            self.check(name)
             queue = self._lines[name].queue
+            if accepted and not self._closing:
+                queue.put(job.rows, over=True)
+                self._lock.notify(min(len(job.rows), len(self._threads)))
+                return
+            self.check(name)
             job.predicted_wait_s = self._predicted_wait_s()
             if not queue.put(job.rows):
                 raise Overloaded(
@@ -192,9 +147,7 @@ class Scheduler:
                 thread.join()
         left: list[Row] = []
         for line in self._lines.values():
-            left += line.queue.clear()
-            while line.batches:
-                left += line.batches.pop().rows
+            left += line.clear()
         self._answer([(row, Unavailable("The server shut down before this request was run.")) for row in left])
 
     # Everything below runs on the worker threads.
@@ -204,24 +157,35 @@ class Scheduler:
             self._pass_began_s[worker] = time.perf_counter()
             # Whatever is raised, SystemExit too, rows are answered and the worker lives.
             try:
-                if isinstance(work, _Batch):
+                if isinstance(work, Batch):
                     self._turn(work)
                 else:
                     work()
             except BaseException as error:
-                if isinstance(work, _Batch):
+                if isinstance(work, Batch):
                     self._give_up(work, error)
                 else:
                     log.warning("a warm-up pass failed", exc_info=error)
             self._pass_began_s[worker] = None
             with self._lock:
                 self._busy -= 1
+                if isinstance(work, Batch):
+                    self._put_back(work)
 
-    def _next(self) -> _Batch | Callable[[], None] | None:
+    def _put_back(self, batch: Batch) -> None:
+        line = batch.line
+        line.running.remove(batch)
+        if batch.rows:
+            line.waiting.append(batch)
+        # This worker goes on with one of them; where there is more to do, somebody else may be asleep.
+        if line.room < math.inf and (len(line.waiting) > 1 or len(line.queue)):
+            self._lock.notify()
+
+    def _next(self) -> Batch | Callable[[], None] | None:
         """Wait for work, then serve the line whose most urgent is due first. None means stop."""
         with self._lock:
             while not self._closing:
-                first = min(self._lines.values(), key=_Line.due_s, default=None)
+                first = min(self._lines.values(), key=Line.due_s, default=None)
                 if first is not None and first.due_s() < math.inf:
                     return self._started(first)
                 if warm_up := self._warm_up():
@@ -230,7 +194,7 @@ class Scheduler:
                 self._lock.wait()
         return None
 
-    def _started(self, line: _Line) -> _Batch:
+    def _started(self, line: Line) -> Batch:
         batch = line.take()
         now_s = time.perf_counter()
         if self._busy or any(other.due_s() < math.inf for other in self._lines.values()):
@@ -244,9 +208,8 @@ class Scheduler:
             return self._warm_ups.popleft()
         return self._wide_warm_ups.popleft() if self._wide_warm_ups and not self._busy else None
 
-    def _turn(self, batch: _Batch) -> None:
-        """Run one pass, answer the rows that it finished, put the rest back in line."""
-        line = batch.line
+    def _turn(self, batch: Batch) -> None:
+        """Run one pass and answer the rows that it finished."""
         began_s = time.perf_counter()
         if batch.passes is None and not batch.again:
             self._learn_slowness(min(batch.rows, key=lambda row: row.number), began_s)
@@ -255,18 +218,22 @@ class Scheduler:
             if not batch.rows:
                 return
             if not batch.again:
-                line.observer.started([began_s - row.arrived_s for row in batch.rows])
-            batch.passes = line.run(batch.rows, alone=batch.alone)
+                batch.line.observer.started([began_s - row.arrived_s for row in batch.rows])
+            batch.passes = batch.line.run(batch.rows, alone=batch.alone)
+        batch.seat_guests()
         done = next(batch.passes)
         ended_s = time.perf_counter()
-        pass_s = ended_s - began_s
+        batch.due_s = 2 * ended_s - began_s
+        if done.written:
+            self._tell(done.written)
         self._answer(done.finished)
-        line.observer.ran(rows=done.rows, tokens=done.tokens, padded_tokens=done.padded_tokens, seconds=pass_s)
+        self._report(batch.line, done, ended_s - began_s)
         batch.rows = [row for row in batch.rows if not row.answered]
-        if batch.rows:
-            batch.due_s = ended_s + pass_s
-            with self._lock:
-                line.batches.append(batch)
+
+    def _report(self, line: Line, done: Pass, seconds: float) -> None:
+        line.observer.ran(rows=done.rows, tokens=done.tokens, padded_tokens=done.padded_tokens, seconds=seconds)
+        if done.saved:
+            line.observer.saved(done.saved)
 
     def _learn_slowness(self, row: Row, began_s: float) -> None:
         """Passes on all cores at once, and whatever else the machine does, make waits longer than the backlog says."""
@@ -275,7 +242,7 @@ class Scheduler:
             ratio = (began_s - row.arrived_s) / predicted_s
             self._slowness = min(max(self._slowness * (1 + _LEARNING_RATE * (ratio - 1)), 0.5), 10.0)
 
-    def _drop_gone(self, batch: _Batch, now_s: float) -> None:
+    def _drop_gone(self, batch: Batch, now_s: float) -> None:
         """Rows that nobody waits for any more, or whose time is over, leave before they cost a pass.
 
         Those of a batch under way are left to it: it lets them go after its next pass, with what it keeps for them.
@@ -287,18 +254,20 @@ class Scheduler:
             self._answer([(row, None) for row in batch.rows if row.job.cancelled])
             batch.rows = [row for row in batch.rows if not row.answered]
 
-    def _give_up(self, batch: _Batch, error: BaseException) -> None:
+    def _give_up(self, batch: Batch, error: BaseException) -> None:
         """A pass raised: run its rows again one by one, or answer the one row with the error."""
         rows = [row for row in batch.rows if not row.answered]
         if len(rows) > 1:
             log.warning("a batch of %d rows of %s failed and runs again row by row", len(rows), batch.line.name)
             with self._lock:
-                batch.line.batches += [_Batch(batch.line, [row], row.due_s, again=True) for row in rows]
+                batch.line.waiting += [Batch(batch.line, [row], row.due_s, again=True) for row in rows]
+                batch.rows = []
                 self._lock.notify_all()
             return
         log.error("a row of %s failed", batch.line.name, exc_info=error)
         told = error if isinstance(error, ServiceError) else InferenceError("The model failed on this input.")
         self._answer([(row, told) for row in rows])
+        batch.rows = []
         batch.line.observer.failed(len(rows))
 
     def _answer(self, answers: list[tuple[Row, Any]]) -> None:

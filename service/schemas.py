@@ -94,6 +94,9 @@ class AnswerRequest(InferenceRequest):
 class SummarizeRequest(InferenceRequest):
     inputs: Texts
     parameters: SummarizeParameters = SummarizeParameters()
+    stream: bool = Field(
+        False, description="Send the summary as server-sent events while it is written (one input at a time)."
+    )
 
 
 class _Result(BaseModel):

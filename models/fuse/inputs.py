@@ -22,6 +22,10 @@ def _has_caches(graph: Graph) -> bool:
     return any(name.startswith(_PAST) for name in graph.inputs)
 
 
+def _past_length(sample: dict[str, Array]) -> int:
+    return next(value.shape[2] for name, value in sample.items() if ".decoder." in name)
+
+
 def _samples(graph: Graph) -> list[dict[str, Array]]:
     """Inputs of several shapes; a graph with caches gets one token a step."""
     numbers = np.random.default_rng(0)
@@ -64,7 +68,7 @@ def _values(graph: Graph, names: Iterable[str]) -> dict[str, list[Array]]:
     """What those of the tensors that only depend on the inputs are for each of the samples."""
     makers = graph.makers()
     chosen = sorted({name for name in names if _independent(graph, name, makers)})
-    if not chosen:
+    if not chosen or "positions" in graph.inputs:  # a static cache: nothing is left of what exporters spell out
         return {}
     model = onnx.ModelProto()
     model.CopyFrom(graph.finish())
@@ -127,6 +131,22 @@ def _mask(graph: Graph, given: str, *, one: bool) -> str:
     zeros = graph.add("Mul", [missing, number(0)], "mask/zeros")
     queries = graph.add("Unsqueeze", [zeros, axes(1, 3)], "mask/queries")
     return graph.add("Add", [keys, queries], "mask/full")
+
+
+def find_positions(graph: Graph) -> list[tuple[onnx.NodeProto, int]]:
+    """Where a one-token decoder reads a table at the place of its token, and the table's row for place 0."""
+    lookups = [node for node in graph.nodes if node.op_type == "Gather" and _is_table(graph, node.input[0])]
+    values = _values(graph, (node.input[1] for node in lookups))
+    found = []
+    for node in lookups:
+        indices = values.get(node.input[1])
+        if indices is None or any(each.size != 1 for each in indices):
+            continue
+        lengths = [_past_length(sample) for sample in _samples(graph)]
+        offsets = {int(each.item()) - length for each, length in zip(indices, lengths, strict=True)}
+        if len(offsets) == 1:
+            found.append((node, offsets.pop()))
+    return found
 
 
 def slice_positions(graph: Graph) -> None:

@@ -14,7 +14,7 @@ from models.graph import Array
 
 Feed = dict[str, Array]
 
-_ROWS, _TOKENS, _PAST, _REPEATS = 8, 32, 8, 7
+_ROWS, _TOKENS, _PAST, _ROOM, _REPEATS = 8, 32, 8, 16, 7
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,17 @@ def random_feed(session: onnxruntime.InferenceSession, vocabulary: int, rows: in
     """Random inputs of the shapes that the graph declares; for a decoder, one step over sources of `tokens`."""
     numbers = np.random.default_rng(0)
     feed: Feed = {}
+    names = {value.name for value in session.get_inputs()}
     for value in session.get_inputs():
         if value.name.startswith("past_key_values"):
             _, heads, _, width = value.shape
-            length = _PAST if ".decoder." in value.name else tokens
+            past = _ROOM if "positions" in names else _PAST  # a static cache has room for more than there is
+            length = past if ".decoder." in value.name else tokens
             feed[value.name] = numbers.normal(size=(rows, heads, length, width)).astype(np.float32)
         elif value.name.endswith("attention_mask"):
             feed[value.name] = np.ones((rows, tokens), np.int64)
+        elif value.name in ("positions", "source_lengths"):
+            feed[value.name] = np.full(rows, _PAST if value.name == "positions" else tokens)
         elif value.name == "token_type_ids":
             feed[value.name] = np.zeros((rows, tokens), np.int64)
         else:

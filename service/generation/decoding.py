@@ -1,142 +1,143 @@
-"""A batch of texts written together: the passes that the scheduler takes turns over."""
+"""An encoder-decoder as the scheduler runs it: passes over texts that come, go and are written side by side."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
-from service.cost import CostSurface
 from service.encoding import Encoding
 from service.generation.options import GenerationOptions, SpecialTokens
-from service.generation.search import Search, new_search
-from service.generation.seq2seq import Caches, Seq2SeqGraphs
-from service.job import Pass, Passes, Row, WarmUps
-from service.model import Array, padded_pass, take_rows, tensor
+from service.generation.seq2seq import Seq2SeqGraphs, Sources
+from service.generation.texts import Texts
+from service.job import Pass, Passes, Row, Running
+from service.model import Array, padded_pass
 
-# A text being written is many passes: more of them share a batch than rows that are one pass each.
-_TEXTS_BATCH = 8
-# Before any batch ran, of a small decoder: some forty steps, and what a source's token adds to them.
-_BATCH_S, _SOURCE_TOKEN_S = 60e-3, 0.2e-3
+ROWS_A_STEP = 16
+"""Decoder rows (texts times beams) that share a step: with more, their caches leave the processor's own."""
+_TOKENS_A_ROW = 128  # of padding, that cost what a row more does
+_TEXT_S = 50e-3  # of decoding a text, before any was
+_LEARNING_RATE = 1 / 32
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a row of a summarizer's queue holds."""
+    """A text to be written from its source. Its row's result is the token ids written; None if nobody waited."""
 
     encoding: Encoding
     options: GenerationOptions
+    final: bool = True
+    """Whether it is what the client reads, and not a step on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text to be read only. Its row's result is the encoder's last hidden states, [tokens, hidden]."""
+
+    encoding: Encoding
 
 
 class Decoder:
-    """Runs rows of Prompts to their texts. Each row's result is the list of token ids written.
+    """Runs rows of Prompts and Readings: an encoder pass for those that are new, then steps until all have ended.
 
-    Encoder passes come first, each within a token budget so that none holds a worker for long; then one decoder pass
-    a step over all beams of all rows. A row leaves, its cache rows with it, when its text is done or nobody waits.
+    Batches under way may be joined between any two passes. Rows with unlike numbers of beams take turns in one batch.
     """
 
-    def __init__(self, graphs: Seq2SeqGraphs, special: SpecialTokens, *, max_tokens: int, batch_tokens: int) -> None:
-        self._graphs = graphs
-        self._special = special
-        self._batch_tokens = batch_tokens
-        # Of a whole batch, from encoder to last token. Learnt from batches that ran: their steps depend on the texts.
-        self.cost = CostSurface(
-            max_tokens=max_tokens, batch_tokens=batch_tokens * _TEXTS_BATCH, pass_s=_BATCH_S, token_s=_SOURCE_TOKEN_S
-        )
+    room = ROWS_A_STEP
+    """Of batches under way, for each worker."""
 
-    def warm_up(self) -> tuple[WarmUps, WarmUps]:
-        """Nothing to measure before there are texts."""
-        return [], []
+    def __init__(self, graphs: Seq2SeqGraphs, special: SpecialTokens) -> None:
+        self.graphs = graphs
+        self._special = special
+        self.cost = graphs.encoder.cost
+        self.warm_up = graphs.encoder.warm_up
+        self._text_s = _TEXT_S
+
+    def rest_s(self) -> float:
+        """What a row costs after its encoder pass, by what the last ones did."""
+        return self._text_s
+
+    def wrote(self, texts: int, seconds: float) -> None:
+        """So many texts ended, and steps took so long since the last did."""
+        for _ in range(texts):
+            self._text_s += _LEARNING_RATE * (seconds / texts - self._text_s)
 
     def run(self, rows: list[Row], *, alone: bool) -> Passes:
-        """One pass a `next()`: encoder passes, then decoder steps until every row is finished."""
-        del alone  # a decoder's step is too little work for more than one core
-        tokens, left, seconds = max(row.tokens for row in rows), len(rows), 0.0
-        passes = self._passes(rows)
-        while left:
-            began_s = time.perf_counter()
-            done = next(passes)
-            seconds += time.perf_counter() - began_s
-            left -= len(done.finished)
-            if not left:
-                self.cost.observe(len(rows), tokens, seconds)
-            yield done
+        """The passes of these rows, the encoder's first."""
+        return _Running(self, rows, alone=alone)
 
-    def _passes(self, rows: list[Row]) -> Passes:
-        cross: list[Caches] = []
-        masks: list[Array] = []
-        width = max(row.tokens for row in rows)
-        for part in self._parts(rows, width):
-            caches, mask = self._graphs.encode([row.inputs.encoding for row in part])
-            cross.append(caches)
-            masks.append(mask)
-            yield padded_pass([row.inputs.encoding for row in part])
-        batch = _Texts(self._graphs, rows, self._special, _stack_caches(cross), _stack(masks, axis=1))
-        del cross, masks
-        while batch.searches:
-            yield batch.step()
-
-    def _parts(self, rows: list[Row], width: int) -> Iterator[list[Row]]:
-        size = max(1, self._batch_tokens // width)
-        return (rows[begin : begin + size] for begin in range(0, len(rows), size))
-
-
-class _Texts:
-    """Rows that are being written, beam by beam, with their caches."""
-
-    def __init__(
-        self, graphs: Seq2SeqGraphs, rows: list[Row], special: SpecialTokens, cross: Caches, mask: Array
-    ) -> None:
-        self._graphs = graphs
-        self.searches: list[tuple[Row, Search]] = [(row, new_search(row.inputs.options, special)) for row in rows]
-        self._cross = cross
-        self._mask = mask
-        self._past = graphs.empty_past(len(rows))
-
-    def step(self) -> Pass:
-        """One decoder pass; rows that end with it, or that nobody waits for, leave."""
-        tokens = [beam[-1] for _, search in self.searches for beam in search.beams]
-        logits, self._past = self._graphs.step(tokens, self._mask, self._cross, self._past)
-        done = Pass([], len(tokens), len(tokens), len(tokens))
-        kept: list[tuple[Row, Search]] = []
-        sources: list[int] = []
-        first = 0
-        for row, search in self.searches:
-            count = len(search.beams)
-            search.advance(logits[first : first + count])
-            if search.finished or row.job.cancelled:
-                done.finished.append((row, search.written))
+    def begin(self, rows: list[Row], *, alone: bool) -> tuple[Pass, tuple[Texts, ...]]:
+        """An encoder pass over new rows, which ends the Readings; the Prompts by their number of beams."""
+        encodings = [row.inputs.encoding for row in rows]
+        sources = self.graphs.encoder.run(encodings, alone=alone)
+        done = padded_pass(encodings)
+        by_beams: dict[int, list[int]] = {}
+        for index, row in enumerate(rows):
+            if isinstance(row.inputs, Reading):
+                done.finished.append((row, _states(sources, index)))
             else:
-                kept.append((row, search))
-                sources += [first + parent for parent in search.parents]
-            first += count
-        self.searches = kept
-        if kept and sources != list(range(len(tokens))):
-            self._reorder(np.array(sources), owners_change=len(sources) != len(tokens))
+                by_beams.setdefault(row.inputs.options.num_beams, []).append(index)
+        texts = (
+            Texts(self.graphs.steps(sources.part(chosen), beams), [rows[index] for index in chosen], self._special)
+            for beams, chosen in by_beams.items()
+        )
+        return done, tuple(texts)
+
+
+def _states(sources: Sources, index: int) -> Array:
+    assert sources.states is not None, "tasks read with graphs that give their states"
+    return sources.states[index, : sources.lengths[index]].copy()
+
+
+class _Running(Running):
+    """A batch under way. Its size may be asked from any thread."""
+
+    def __init__(self, decoder: Decoder, rows: list[Row], *, alone: bool) -> None:
+        self._decoder = decoder
+        self._new = rows
+        self._alone = alone
+        self._texts: tuple[Texts, ...] = ()
+        self._seconds = 0.0
+
+    @property
+    def size(self) -> int:
+        """Decoder rows."""
+        fresh = sum(row.inputs.options.num_beams for row in self._new if isinstance(row.inputs, Prompt))
+        return fresh + sum(texts.rows for texts in self._texts)
+
+    def __next__(self) -> Pass:
+        if self._new:
+            done, self._texts = self._decoder.begin(self._new, alone=self._alone)
+            self._new = []
+            return done
+        if not self._texts:
+            raise StopIteration
+        texts, *others = self._texts
+        began_s = time.perf_counter()
+        done = texts.step()
+        self._seconds += time.perf_counter() - began_s
+        # Those with other numbers of beams are next.
+        self._texts = (*others, texts) if len(texts) else tuple(others)
+        if done.finished:
+            self._decoder.wrote(len(done.finished), self._seconds)
+            self._seconds = 0.0
         return done
 
-    def _reorder(self, sources: Array, *, owners_change: bool) -> None:
-        """Let cache row i go on from row sources[i]; beams of one text share their source."""
-        self._past = {name: take_rows(value, sources) for name, value in self._past.items()}
-        if owners_change:
-            self._cross = {name: take_rows(value, sources) for name, value in self._cross.items()}
-            self._mask = self._mask[sources]
+    def strain(self, other: Running) -> float:
+        """Rows that a step has already, padding of sources counted as rows; infinite where there would be too many."""
+        assert isinstance(other, _Running)
+        if self._new or other._new or self.size + other.size > ROWS_A_STEP:
+            return math.inf
+        mine, theirs = self._source_tokens(), other._source_tokens()
+        padding = max(0, theirs - mine) * self.size + max(0, mine - theirs) * other.size
+        return self.size + padding / _TOKENS_A_ROW
 
+    def _source_tokens(self) -> int:
+        return max((texts.source_tokens for texts in self._texts), default=0)
 
-def _stack(arrays: list[Array], *, axis: int) -> Array:
-    """Concatenate along rows, each padded with zeros along `axis` to the widest."""
-    width = max(array.shape[axis] for array in arrays)
-    padded = []
-    for array in arrays:
-        missing = [(0, 0)] * array.ndim
-        missing[axis] = (0, width - array.shape[axis])
-        padded.append(np.pad(array, missing))
-    return np.concatenate(padded)
-
-
-def _stack_caches(parts: list[Caches]) -> Caches:
-    if len(parts) == 1:
-        return parts[0]
-    return {name: tensor(_stack([part[name].numpy() for part in parts], axis=2)) for name in parts[0]}
+    def absorb(self, other: Running) -> None:
+        assert isinstance(other, _Running)
+        for theirs in other._texts:
+            if not any(mine.absorb(theirs) for mine in self._texts):
+                self._texts += (theirs,)
+        other._texts = ()

@@ -18,9 +18,23 @@ _NEVER = np.float32(-np.inf)
 
 
 def log_softmax(logits: Scores) -> Scores:
-    """Log-probabilities over the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+    """Log-probabilities over the last axis, in the place of the logits."""
+    logits -= logits.max(axis=-1, keepdims=True)
+    logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    return logits
+
+
+def _best(row: Scores, count: int) -> list[tuple[float, int]]:
+    """The `count` highest with their places, best first, of equals the first; `row` is overwritten.
+
+    To look for the highest so many times is faster than a partition, for so few of so many.
+    """
+    found = []
+    for _ in range(min(count, row.size)):
+        place = int(row.argmax())
+        found.append((float(row[place]), place))
+        row[place] = _NEVER
+    return found
 
 
 def _repeats(sequence: list[int], size: int) -> list[int]:
@@ -38,7 +52,7 @@ def _repeats(sequence: list[int], size: int) -> list[int]:
 class Search:
     """One text being written. Subclasses keep `beams`, all of one length, each from the start token on.
 
-    The decoder feeds the last token of each beam, hands the logits to `advance`, then reorders its caches by
+    The decoder feeds the last token of each beam, hands what comes out to `advance`, then reorders its caches by
     `parents`: beam i goes on from what was beam parents[i].
     """
 
@@ -57,14 +71,27 @@ class Search:
         """Tokens written so far in each beam."""
         return len(self.beams[0]) - 1
 
-    def advance(self, logits: Scores) -> None:
-        """Take the next token of every beam; `logits` is [beams, vocabulary] and may be overwritten."""
+    @property
+    def left(self) -> int:
+        """Steps that it may still take."""
+        return self._options.max_new_tokens - self.steps
+
+    def advance(self, scores: Scores) -> None:
+        """Take the next token of every beam.
+
+        `scores` is [num_beams, vocabulary] and may be overwritten: logits for greedy search, log-probabilities for
+        beams; rows beyond those of `beams` mean nothing.
+        """
+        raise NotImplementedError
+
+    def settled(self) -> list[int]:
+        """The tokens written so far that every outcome will begin with."""
         raise NotImplementedError
 
     def _constrain(self, scores: Scores) -> None:
         """Rule out what may not be written next, in place."""
         first, last = self.steps == 0, self.steps == self._options.max_new_tokens - 1
-        for row, beam in zip(scores, self.beams, strict=True):
+        for row, beam in zip(scores, self.beams, strict=False):
             row[_repeats(beam, self._options.no_repeat_ngram_size)] = _NEVER
             row[list(self._special.banned)] = _NEVER
             if self.steps < self._options.min_new_tokens:
@@ -87,13 +114,16 @@ def _only(row: Scores, token: int) -> None:
 class GreedySearch(Search):
     """The likeliest token at each step."""
 
-    def advance(self, logits: Scores) -> None:
-        self._constrain(logits)
-        token = int(logits[0].argmax())
+    def advance(self, scores: Scores) -> None:
+        self._constrain(scores)
+        token = int(scores[0].argmax())
         beam = self.beams[0]
         beam.append(token)
         if token in self._special.ends or self.steps == self._options.max_new_tokens:
             self._finish(beam)
+
+    def settled(self) -> list[int]:
+        return self.beams[0][1:]
 
 
 class BeamSearch(Search):
@@ -104,28 +134,33 @@ class BeamSearch(Search):
         self._scores = np.zeros(1, dtype=np.float32)
         self._complete: list[tuple[float, list[int]]] = []
 
-    def advance(self, logits: Scores) -> None:
-        scores = log_softmax(logits)
+    def _candidates(self, scores: Scores, wanted: int) -> list[tuple[float, int, int]]:
+        """The best continuations of all beams: score, beam and token, best first, of equals the first."""
+        found = []
+        for parent, so_far in enumerate(self._scores):
+            # float32 as the weights are, or sums would tell apart what transformers' do not.
+            found += [
+                (float(np.float32(score) + so_far), parent, token) for score, token in _best(scores[parent], wanted)
+            ]
+        found.sort(key=lambda each: (-each[0], each[1], each[2]))
+        return found[:wanted]
+
+    def advance(self, scores: Scores) -> None:
         self._constrain(scores)
-        total = (scores + self._scores[:, None]).ravel()
-        vocabulary = logits.shape[-1]
         width = self._options.num_beams
         # Enough that `width` beams go on even if each best one ends here.
-        wanted = min(max(2, 1 + len(self._ends)) * width, total.size)
-        best = np.argpartition(-total, wanted - 1)[:wanted]
-        best = best[np.lexsort((best, -total[best]))]
+        candidates = self._candidates(scores, max(2, 1 + len(self._ends)) * width)
         out_of_room = self.steps + 1 == self._options.max_new_tokens
-        going_on: list[tuple[np.float32, int, int]] = []
+        going_on: list[tuple[float, int, int]] = []
         completed: list[tuple[float, list[int]]] = []
-        for rank, flat in enumerate(best):
-            parent, token = divmod(int(flat), vocabulary)
+        for rank, (total, parent, token) in enumerate(candidates):
             if token in self._special.ends or out_of_room:
                 if rank < width:
                     length = self.steps + 1
-                    score = float(total[flat]) / length**self._options.length_penalty
+                    score = total / length**self._options.length_penalty
                     completed.append((score, [*self.beams[parent], token]))
             elif len(going_on) < width:
-                going_on.append((total[flat], parent, token))
+                going_on.append((total, parent, token))
         self._keep(completed)
         if out_of_room or not going_on:
             self._finish(self._complete[0][1])
@@ -133,15 +168,22 @@ class BeamSearch(Search):
         self._scores = np.array([score for score, _, _ in going_on], dtype=np.float32)
         self.parents = [parent for _, parent, _ in going_on]
         self.beams = [[*self.beams[parent], token] for _, parent, token in going_on]
-        if self._settled():
+        if self._decided():
             self._finish(self._complete[0][1])
+
+    def settled(self) -> list[int]:
+        first, *others = *self.beams, *(text for _, text in self._complete)
+        size = 1
+        while size < len(first) and all(other[size : size + 1] == first[size : size + 1] for other in others):
+            size += 1
+        return first[1:size]
 
     def _keep(self, completed: list[tuple[float, list[int]]]) -> None:
         """Keep the best complete texts; sorting is stable, so of equals the earlier stays ahead."""
         merged = sorted(self._complete + completed, key=lambda entry: entry[0], reverse=True)
         self._complete = merged[: self._options.num_beams]
 
-    def _settled(self) -> bool:
+    def _decided(self) -> bool:
         """Whether enough texts are complete and no running beam looks like beating the worst of them."""
         if len(self._complete) < self._options.num_beams:
             return False

@@ -1,21 +1,43 @@
-"""An encoder-decoder's graphs: cross-attention caches from the encoder, one token a row from the decoder."""
+"""An encoder-decoder's graphs: cross-attention caches from the encoder, and the form that its decoder's steps take."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from service.artifact import Artifact
+from service.encoder import Encoder
 from service.encoding import Encoding
-from service.model import Array, Graph, Tensor, pad, tensor
+from service.generation.caches import Cache
+from service.generation.steps import GrowingSteps, StaticSteps, Steps
+from service.model import Array, Graph, Tensor, pad
 
-Caches = dict[str, Tensor]
 # With one query, onnxruntime's kernel adds keys in fours and the rest in another order, so that padding would move the
 # last bits of a row: 110 of 6,048 decoder steps differed, none with widths that are always multiples of 8.
 _SOURCE_MULTIPLE = 8
 _CROSS = re.compile(r"present\.(\d+)\.encoder\.(key|value)")
+_STATES = "last_hidden_state"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What an encoder pass gives: a row for each text, padding zero or ignored."""
+
+    cross: Cache
+    """By the decoder's names, [texts, heads, tokens, width]."""
+    lengths: list[int]
+    states: Array | None
+    """The encoder's last hidden states, [texts, tokens, hidden]; None where the graph keeps them to itself."""
+
+    def part(self, texts: list[int]) -> Sources:
+        """Those of some of the texts; all of them are not copied."""
+        if texts == list(range(len(self.lengths))):
+            return self
+        arrays = {name: array[texts] for name, array in self.cross.arrays.items()}
+        return Sources(Cache(arrays, len(texts)), [self.lengths[text] for text in texts], None)
 
 
 class Seq2SeqGraphs:
@@ -25,18 +47,20 @@ class Seq2SeqGraphs:
     the first one too, is then the same graph on a past that starts empty.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         names = [path.name for path in artifact.graphs]
-        graphs = [Graph(path) for path in artifact.graphs]
-        self._encoder = graphs[0]
+        decoders = [Graph(path) for path in artifact.graphs[1:]]
         self._merged = "decoder_model_merged.onnx" in names
-        self._first = graphs[1] if len(graphs) == 3 or self._merged else None
-        self._step = graphs[-1]
+        self._first = decoders[0] if len(decoders) == 2 or self._merged else None
+        self._step = decoders[-1]
         self._pad_id = int(artifact.config.get("pad_token_id") or 0)
         self._start = int(artifact.generation_config.get("decoder_start_token_id") or 0)
         self._past = [name for name in self._step.inputs if re.fullmatch(r"past_key_values\.\d+\.decoder\.\w+", name)]
         self._cross = [name for name in self._step.inputs if re.fullmatch(r"past_key_values\.\d+\.encoder\.\w+", name)]
-        self._heads = self._sizes(artifact)
+        self._heads, self._width = self._sizes(artifact)
+        run = self._encode if self._first is None else self._encode_and_project
+        self.encoder = Encoder(artifact.graphs[0], artifact, run, batch_tokens=batch_tokens, wide_threads=wide_threads)
+        self.gives_states = _STATES in self.encoder.narrow.outputs
 
     def _sizes(self, artifact: Artifact) -> tuple[int, int]:
         """Heads and their size, from the graph where it says, else from the configuration."""
@@ -47,50 +71,43 @@ class Seq2SeqGraphs:
         count = int(config.get("decoder_attention_heads") or config["num_heads"])
         return count, int(config.get("d_kv") or config["d_model"] // count)
 
-    def encode(self, encodings: list[Encoding]) -> tuple[Caches, Array]:
-        """One encoder pass: cross-attention caches [rows, heads, source, size] and the mask [rows, source]."""
+    def _encode(self, graph: Graph, encodings: list[Encoding]) -> Sources:
+        """One encoder pass of our form, its caches written where they stay."""
         inputs = pad(encodings, self._pad_id, multiple=_SOURCE_MULTIPLE)
-        outputs = self._encoder.run(inputs)
-        if self._first is not None:
-            outputs = self._run_first(self._first, outputs["last_hidden_state"], inputs["attention_mask"])
-        caches = {}
-        for name, value in outputs.items():
-            if match := _CROSS.fullmatch(name):
-                caches[f"past_key_values.{match[1]}.encoder.{match[2]}"] = value
-        return caches, inputs["attention_mask"]
+        rows, tokens = inputs["input_ids"].shape
+        outputs = {}
+        for name in graph.outputs:
+            shape = graph.shapes[name]
+            size = (rows, tokens, shape[2]) if len(shape) == 3 else (rows, shape[1], tokens, shape[3])
+            outputs[name] = np.empty(size, np.float32)
+        graph.bind(inputs, outputs).run()
+        states = outputs.pop(_STATES, None)
+        cross = {name.replace("present", "past_key_values"): array for name, array in outputs.items()}
+        return Sources(Cache(cross, rows), list(map(len, encodings)), states)
 
-    def _run_first(self, graph: Graph, hidden: Tensor, mask: Array) -> Caches:
-        rows = len(mask)
+    def _encode_and_project(self, graph: Graph, encodings: list[Encoding]) -> Sources:
+        """One encoder pass of Optimum's form, and one of its first-step decoder."""
+        assert self._first is not None
+        inputs = pad(encodings, self._pad_id, multiple=_SOURCE_MULTIPLE)
+        states = graph.run(inputs)[_STATES]
+        rows = len(encodings)
         feeds: dict[str, Any] = {
             "input_ids": np.full((rows, 1), self._start, dtype=np.int64),
-            "encoder_attention_mask": mask,
-            "encoder_hidden_states": hidden,
+            "encoder_attention_mask": inputs["attention_mask"],
+            "encoder_hidden_states": states,
         }
         if self._merged:
-            ignored = np.zeros((rows, self._heads[0], 1, self._heads[1]), dtype=np.float32)
+            ignored = np.zeros((rows, self._heads, 1, self._width), dtype=np.float32)
             feeds |= {"use_cache_branch": np.array([False]), **dict.fromkeys(self._past + self._cross, ignored)}
-        return graph.run(feeds, [name for name in graph.outputs if _CROSS.fullmatch(name)])
+        given: dict[str, Tensor] = self._first.run(feeds, [n for n in self._first.outputs if _CROSS.fullmatch(n)])
+        cross = {name.replace("present", "past_key_values"): value.numpy() for name, value in given.items()}
+        return Sources(Cache(cross, rows), list(map(len, encodings)), states.numpy())
 
-    def empty_past(self, rows: int) -> Caches:
-        """Self-attention caches of length 0."""
-        nothing = np.zeros((rows, self._heads[0], 0, self._heads[1]), dtype=np.float32)
-        return {name: tensor(nothing) for name in self._past}
-
-    def step(self, tokens: list[int], mask: Array, cross: Caches, past: Caches) -> tuple[Array, Caches]:
-        """One decoder pass: logits [rows, vocabulary] after `tokens`, and the caches one longer."""
-        feeds: dict[str, Any] = {
-            "input_ids": np.array(tokens, dtype=np.int64)[:, None],
-            "encoder_attention_mask": mask,
-            **cross,
-            **past,
-        }
-        if self._merged:
-            rows, source = mask.shape
-            hidden = self._step.shapes["encoder_hidden_states"][-1]
-            width = hidden if isinstance(hidden, int) else self._heads[0] * self._heads[1]
-            feeds["encoder_hidden_states"] = np.zeros((rows, source, width), dtype=np.float32)
-            feeds["use_cache_branch"] = np.array([True])
-        presents = [name.replace("past_key_values", "present") for name in self._past]
-        outputs = self._step.run(feeds, ["logits", *presents])
-        caches = {name: outputs[present] for name, present in zip(self._past, presents, strict=True)}
-        return outputs["logits"].numpy()[:, -1], caches
+    def steps(self, sources: Sources, beams: int) -> Steps:
+        """The steps of texts with so many beams each, from their start; takes the sources over."""
+        past = Cache.empty(self._past, heads=self._heads, width=self._width)
+        past.fit(room=len(sources.lengths) * beams, columns=0)
+        past.rows = past.room
+        if "positions" in self._step.inputs:
+            return StaticSteps(self._step, sources.cross, sources.lengths, past, beams)
+        return GrowingSteps(self._step, sources.cross, sources.lengths, past, beams)

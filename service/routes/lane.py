@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import codecs
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -18,11 +19,22 @@ from starlette.datastructures import State
 from starlette.types import Receive, Scope, Send
 
 from service.errors import InvalidInput, ServiceError, Unavailable, UnsupportedMediaType
-from service.refusals import fault, invalid, refusal
-from service.registry import Registry
-from service.schemas import InferenceRequest
+from service.refusals import Refusal, fault, invalid, refusal
+from service.registry import Inference, Registry
+from service.schemas import InferenceRequest, SummarizeRequest
 
 log = logging.getLogger(__name__)
+
+_JSON, _EVENTS = b"application/json", b"text/event-stream"
+# A proxy that keeps events back until it has a bufferful would undo the stream.
+_UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+_CLOSING = "The server is shutting down; send the request to another one."
+
+
+class _ClientLeft(Exception):
+    """Nobody is there to be answered."""
 
 
 class Lane:
@@ -35,28 +47,33 @@ class Lane:
         self._route = route
         self._schema = schema
         self._state = state
+        # What takes seconds is stopped when its client leaves; what takes milliseconds is not worth a second task.
+        self._takes_long = issubclass(schema, SummarizeRequest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self
-        status, headers = 200, [(b"content-type", b"application/json")]
         try:
-            body = await _body(receive)
-            if body is None:
-                return
-            content = await self._answer(body, _content_type(scope))
+            await self._serve(scope, receive, send)
+        except _ClientLeft:
+            pass
         except ServiceError as error:
-            told = refusal(error)
-            status, content = told.status, told.content
-            headers += [(name.lower().encode(), value.encode()) for name, value in told.headers.items()]
+            await _refuse(send, refusal(error))
         except Exception:  # a fault of ours: told as one, as the application does on its way
             log.exception("a fault in POST %s", self.path)
-            told = refusal(fault("POST", self.path))
-            status, content = told.status, told.content
-        headers.append((b"content-length", str(len(content)).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+            await _refuse(send, refusal(fault("POST", self.path)))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = self._request(await _body(receive), _content_type(scope))
+        if isinstance(request, SummarizeRequest) and request.stream:
+            await _while_there(receive, self._stream(request, send))
+            return
+        answer = self._answer(request)
+        content = await (_while_there(receive, answer) if self._takes_long else answer)
+        headers = [(b"content-type", _JSON), (b"content-length", str(len(content)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    async def _answer(self, body: bytes, content_type: str) -> bytes:
+    def _request(self, body: bytes, content_type: str) -> InferenceRequest:
         if content_type != "application/json" and not content_type.endswith("+json"):
             raise UnsupportedMediaType(
                 f"The body is {content_type or 'of no type'}; send JSON with Content-Type: application/json."
@@ -64,27 +81,92 @@ class Lane:
         if not body:
             raise InvalidInput('The body is empty; send JSON such as {"inputs": "some text"}.')
         try:
-            request = self._schema.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
+            return self._schema.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
         except ValidationError as error:
             raise invalid(error.errors(include_url=False, include_input=False)) from error
-        inputs = request.inputs if isinstance(request.inputs, list) else [request.inputs]
+
+    async def _answer(self, request: InferenceRequest) -> bytes:
         registry: Registry = self._state.registry
         try:
-            done = await registry.infer(self._route, inputs, request.parameters, request.model)
+            done = await registry.infer(self._route, _inputs(request), request.parameters, request.model)
         except asyncio.CancelledError as error:  # uvicorn's way to say that the time to drain is over
-            raise Unavailable("The server is shutting down; send the request to another one.") from error
-        usage = {"input_tokens": done.input_tokens, "output_tokens": done.output_tokens}
-        # The results were made here, so they are serialized without being validated again.
-        return orjson.dumps({"model": done.model, "results": done.results, "usage": usage})
+            raise Unavailable(_CLOSING) from error
+        return _json(done)
+
+    async def _stream(self, request: InferenceRequest, send: Send) -> None:
+        """Server-sent events: pieces of text, then the whole answer. What fails before the first is a plain refusal."""
+        registry: Registry = self._state.registry
+        pieces = registry.stream(self._route, _inputs(request), request.parameters, request.model)
+        async with aclosing(pieces):
+            await self._send_events(pieces, send)
+
+    async def _send_events(self, pieces: AsyncGenerator[str | Inference], send: Send) -> None:
+        started = False
+        try:
+            async for piece in pieces:
+                if not started:
+                    headers = [(b"content-type", _EVENTS), *_UNBUFFERED]
+                    await send({"type": "http.response.start", "status": 200, "headers": headers})
+                    started = True
+                last = isinstance(piece, Inference)
+                content = _json(piece) if isinstance(piece, Inference) else orjson.dumps({"text": piece})
+                body = b"data: " + content + b"\n\n"
+                await send({"type": "http.response.body", "body": body, "more_body": not last})
+        except (Exception, asyncio.CancelledError) as error:
+            if not started:
+                raise
+            told = Unavailable(_CLOSING) if isinstance(error, asyncio.CancelledError) else error
+            if not isinstance(told, ServiceError):
+                log.exception("a fault in POST %s", self.path)
+                told = fault("POST", self.path)
+            await send({"type": "http.response.body", "body": b"data: " + refusal(told).content + b"\n\n"})
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None if the client left before its end."""
+def _inputs(request: InferenceRequest) -> list[Any]:
+    return request.inputs if isinstance(request.inputs, list) else [request.inputs]
+
+
+def _json(done: Inference) -> bytes:
+    usage = {"input_tokens": done.input_tokens, "output_tokens": done.output_tokens}
+    # The results were made here, so they are serialized without being validated again.
+    return orjson.dumps({"model": done.model, "results": done.results, "usage": usage})
+
+
+async def _refuse(send: Send, told: Refusal) -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in told.headers.items()]
+    headers += [(b"content-type", _JSON), (b"content-length", str(len(told.content)).encode())]
+    await send({"type": "http.response.start", "status": told.status, "headers": headers})
+    await send({"type": "http.response.body", "body": told.content})
+
+
+async def _while_there(receive: Receive, work: Coroutine[Any, Any, Any]) -> Any:
+    """What `work` comes to, which is cancelled as soon as the client leaves; raises _ClientLeft then."""
+    task, left = asyncio.ensure_future(work), asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise _ClientLeft
+        return task.result()
+    except asyncio.CancelledError:
+        task.cancel()
+        return await task
+    finally:
+        left.cancel()
+        task.cancel()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body; raises _ClientLeft if the client left before its end."""
     parts: list[bytes] = []
     while True:
         message: Mapping[str, Any] = await receive()
         if message["type"] == "http.disconnect":
-            return None
+            raise _ClientLeft
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return parts[0] if len(parts) == 1 else b"".join(parts)

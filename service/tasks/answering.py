@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from service.answers import Answer
 from service.artifact import Artifact
 from service.encoder import EncoderModel
 from service.encoding import Encoding, Tokenizer, Window
 from service.errors import InferenceError, InvalidInput
 from service.model import Array
 from service.schemas import AnswerParameters, Question
+from service.tasks.rounds import Rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Answering:
         self._tokenizer = Tokenizer(artifact.folder)
         self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self._max_tokens = artifact.max_tokens
+        self._no_answer_bias = float(artifact.serving.get("no_answer_bias", 0.0))
 
     def prepare(self, item: Question, parameters: AnswerParameters) -> tuple[Reading, list[tuple[Encoding, int]]]:
         """What `finish` wants back, and a row for each window; raises InvalidInput if the context has no tokens."""
@@ -109,6 +112,7 @@ class Answering:
                 known = best.get((candidate.start, candidate.end))
                 if known is None or candidate.logit > known.logit:
                     best[candidate.start, candidate.end] = candidate
+        nothing += self._no_answer_bias
         candidates = list(best.values())
         if parameters.handle_impossible_answer or not candidates:
             candidates.append(Candidate(nothing, 0, 0))
@@ -134,7 +138,9 @@ class Answering:
             "truncated_at": reading.question_cut_at,
         }
 
-    def usage(self, reading: Reading, outputs: list[dict[str, Array]]) -> tuple[int, int]:
-        """Input tokens over all windows, and output tokens."""
-        del outputs
-        return sum(len(window.encoding) for window in reading.windows), 0
+    def run(self, item: Question, parameters: AnswerParameters) -> Rounds:
+        """The answer to one question, in one round."""
+        reading, rows = self.prepare(item, parameters)
+        outputs = yield rows
+        read = sum(len(window.encoding) for window in reading.windows)
+        return Answer(self.finish(reading, outputs, parameters), read, 0)

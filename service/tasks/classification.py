@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from service.answers import Answer
 from service.artifact import Artifact
 from service.encoder import EncoderModel
 from service.encoding import Encoding, Tokenizer
 from service.errors import InferenceError
 from service.model import Array
 from service.schemas import ClassifyParameters
+from service.tasks.rounds import Rounds
 
 Function = Literal["softmax", "sigmoid", "none"]
 
@@ -72,7 +74,8 @@ class Classification:
             "truncated_at": encoding.truncated_at,
         }
 
-    def usage(self, encoding: Encoding, outputs: list[dict[str, Array]]) -> tuple[int, int]:
-        """Input and output tokens."""
-        del outputs
-        return len(encoding), 0
+    def run(self, text: str, parameters: ClassifyParameters) -> Rounds:
+        """The answer to one text, in one round."""
+        encoding, rows = self.prepare(text, parameters)
+        outputs = yield rows
+        return Answer(self.finish(encoding, outputs, parameters), len(encoding), 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from service.answers import Answer
 from service.artifact import Artifact
 from service.encoding import Encoding, Tokenizer
 from service.errors import InvalidInput
@@ -12,8 +13,10 @@ from service.generation.decoding import Decoder, Prompt
 from service.generation.options import GenerationOptions, default_options, special_tokens
 from service.generation.seq2seq import Seq2SeqGraphs
 from service.schemas import SummarizeParameters
+from service.tasks.rounds import Rounds
 
 _DEFAULT_POSITIONS = 512
+_HALF_A_CHARACTER = "\ufffd"  # what some of the bytes of a character are decoded to
 
 
 class Summarization:
@@ -22,16 +25,11 @@ class Summarization:
     route = "summarize"
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
-        del wide_threads  # a decoder's step is too little work for more than one core
         config = artifact.generation_config
         self._tokenizer = Tokenizer(artifact.folder)
         self._max_tokens = artifact.max_tokens
-        self.model = Decoder(
-            Seq2SeqGraphs(artifact),
-            special_tokens(config),
-            max_tokens=self._max_tokens,
-            batch_tokens=batch_tokens,
-        )
+        graphs = Seq2SeqGraphs(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
+        self.model = Decoder(graphs, special_tokens(config))
         self._defaults = default_options(config, artifact.serving)
         self._longest = (
             int(config.get("max_position_embeddings") or config.get("n_positions") or _DEFAULT_POSITIONS) - 1
@@ -71,6 +69,16 @@ class Summarization:
             "truncated_at": prompt.encoding.truncated_at,
         }
 
-    def usage(self, prompt: Prompt, outputs: list[list[int]]) -> tuple[int, int]:
-        """Input tokens read and output tokens written."""
-        return len(prompt.encoding), len(outputs[0])
+    def run(self, text: str, parameters: SummarizeParameters) -> Rounds:
+        """The summary of one text."""
+        prompt, rows = self.prepare(text, parameters)
+        outputs = yield rows
+        return Answer(self.finish(prompt, outputs, parameters), len(prompt.encoding), len(outputs[0]))
+
+    def text_so_far(self, tokens: list[int]) -> str:
+        """What a reader may see of a summary whose beginning these are: no part of a character, no space at the end."""
+        return self._tokenizer.decode(tokens).rstrip(_HALF_A_CHARACTER).rstrip()
+
+    def text_of(self, result: dict[str, Any]) -> str:
+        """What the pieces of a stream add up to."""
+        return str(result["summary"])

@@ -48,6 +48,16 @@ def test_config_and_tokenizer_are_in_the_folder(exported: Export) -> None:
     assert sorted(path.name for path in model.fp32.iterdir()) == ["config.json", "model.onnx", "tokenizer.json"]
 
 
+def test_what_training_says_to_the_service_goes_with_the_model(tmp_path: Path) -> None:
+    make_model("bert-qa", tmp_path / "reader")
+    path = tmp_path / "reader" / "config.json"
+    facts = {"no_answer_bias": -1.5, "max_tokens": 7}
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "shoal": facts}), encoding="utf-8")
+    folder = export_model(str(tmp_path / "reader"), tmp_path / "out", "question-answering", serving={"max_tokens": 32})
+    shoal = json.loads((folder / "config.json").read_text(encoding="utf-8"))["shoal"]
+    assert (shoal["no_answer_bias"], shoal["max_tokens"]) == (-1.5, 32)
+
+
 def test_roberta_counts_its_positions_from_the_padding_on(tmp_path: Path) -> None:
     make_model("roberta", tmp_path / "roberta")
     config = json.loads((tmp_path / "roberta" / "tokenizer_config.json").read_text(encoding="utf-8"))
@@ -64,12 +74,14 @@ def greedy(folder: Path, feed: Feed, start: int, steps: int) -> np.ndarray:
     encoder, decoder = open_session(folder / "encoder.onnx"), open_session(folder / "decoder.onnx")
     caches = {name.replace("present", "past_key_values"): v for name, v in run_session(encoder, feed).items()}
     rows = len(feed["input_ids"])
+    static = any(value.name == "positions" for value in decoder.get_inputs())
     for value in decoder.get_inputs():
         if ".decoder." in value.name:
-            caches[value.name] = np.zeros((rows, value.shape[1], 0, value.shape[3]), np.float32)
+            caches[value.name] = np.zeros((rows, value.shape[1], steps if static else 0, value.shape[3]), np.float32)
     written = [np.full((rows, 1), start, np.int64)]
-    for _ in range(steps):
+    for place in range(steps):
         step = {"input_ids": written[-1], "encoder_attention_mask": feed["attention_mask"], **caches}
+        step |= {"positions": np.full(rows, place), "source_lengths": feed["attention_mask"].sum(axis=1)}
         outputs = run_session(decoder, step)
         written.append(outputs.pop("logits").argmax(-1))
         caches.update({name.replace("present", "past_key_values"): value for name, value in outputs.items()})
@@ -98,9 +110,11 @@ def test_a_seq2seq_has_two_graphs_with_their_caches(exported: Export, kind: str)
     encoder, decoder = open_session(folder / "encoder.onnx"), open_session(folder / "decoder.onnx")
     pairs = [(layer, part) for layer in range(2) for part in ("key", "value")]
     assert {value.name for value in encoder.get_inputs()} == {"input_ids", "attention_mask"}
-    assert {v.name for v in encoder.get_outputs()} == {f"present.{i}.encoder.{part}" for i, part in pairs}
+    states = {f"present.{i}.encoder.{part}" for i, part in pairs} | {"last_hidden_state"}
+    assert {v.name for v in encoder.get_outputs()} == states
     past = {f"past_key_values.{i}.{side}.{part}" for i, part in pairs for side in ("decoder", "encoder")}
-    assert {value.name for value in decoder.get_inputs()} == {"input_ids", "encoder_attention_mask"} | past
+    own = {"encoder_attention_mask"} if kind.startswith("t5") else {"positions", "source_lengths"}
+    assert {value.name for value in decoder.get_inputs()} == {"input_ids"} | own | past
     present = {f"present.{i}.decoder.{part}" for i, part in pairs}
     assert {value.name for value in decoder.get_outputs()} == {"logits"} | present
     files = {path.name for path in folder.iterdir()}

@@ -9,7 +9,6 @@ import onnx
 import pytest
 
 from models.fuse.attention import fuse_attention
-from models.fuse.inputs import drop_zeros
 from tests.models.fused import apply, assert_same, encoder_feed, load, operators, run
 from tests.models.tiny import Exported
 
@@ -38,14 +37,6 @@ def test_a_transpose_that_is_not_of_heads_is_left_alone(exported: Export) -> Non
     fuse_attention(graph)
     assert operators(graph)["Softmax"] == 1
     assert operators(graph)["Attention"] == 1
-
-
-def test_a_decoder_appends_to_its_caches_inside_the_attention(exported: Export) -> None:
-    graph = apply(exported("bart").fp32 / "decoder.onnx", [drop_zeros, fuse_attention])
-    made = {name for node in graph.nodes if node.op_type == "Attention" for name in node.output}
-    presents = {name for name in graph.outputs if name.startswith("present")}
-    assert presents
-    assert presents <= made
 
 
 def test_queries_that_others_read_keep_their_scale(exported: Export) -> None:

@@ -149,10 +149,26 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
 
 
 def run_session(session: onnxruntime.InferenceSession, feed: Feed) -> Feed:
-    """Outputs by name; feeds only what the graph declares."""
+    """Outputs by name; feeds only what the graph declares, and a static cache with what a growing one holds."""
     names = [value.name for value in session.get_outputs()]
-    outputs = session.run(names, {value.name: feed[value.name] for value in session.get_inputs()})
+    wanted = [value.name for value in session.get_inputs()]
+    if "positions" in wanted and "positions" not in feed:
+        feed = with_room(feed)
+    outputs = session.run(names, {name: feed[name] for name in wanted})
     return dict(zip(names, outputs, strict=True))
+
+
+def with_room(feed: Feed) -> Feed:
+    """A decoder's step over growing caches as one over static caches with room for its token and seven more."""
+    past = {name: value for name, value in feed.items() if ".decoder." in name}
+    places = next(iter(past.values())).shape[2]
+    room = ((0, 0), (0, 0), (0, 8), (0, 0))
+    return {
+        **feed,
+        **{name: np.pad(value, room) for name, value in past.items()},
+        "positions": np.full(len(feed["input_ids"]), places),
+        "source_lengths": feed["encoder_attention_mask"].sum(axis=1),
+    }
 
 
 def pad(rows: list[list[int]], padding: int, length: int = 0) -> Feed:

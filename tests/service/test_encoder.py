@@ -112,7 +112,7 @@ def said_to_cost(folder: Path, *, narrow_s: float, wide_s: float, wide_threads: 
     model = made(folder, wide_threads=wide_threads)
     for load in model.warm_up()[1][:1]:
         load()
-    for cost, seconds in ((model.cost, narrow_s), (model._wide_cost, wide_s)):
+    for cost, seconds in ((model.cost, narrow_s), (model._encoder._wide_cost, wide_s)):
         for rows, tokens in cost.shapes():
             cost.measured(rows, tokens, seconds)
     return model
@@ -120,10 +120,10 @@ def said_to_cost(folder: Path, *, narrow_s: float, wide_s: float, wide_threads: 
 
 def graphs_used(model: EncoderModel, *, alone: bool) -> set[str]:
     """Whose cost the passes of SHAPE taught something."""
-    before = model.cost.seconds(*SHAPE), model._wide_cost.seconds(*SHAPE)
+    before = model.cost.seconds(*SHAPE), model._encoder._wide_cost.seconds(*SHAPE)
     for _ in range(LEARNT):
         run(model, [encoding([5] * SHAPE[1])] * SHAPE[0], alone=alone)
-    after = model.cost.seconds(*SHAPE), model._wide_cost.seconds(*SHAPE)
+    after = model.cost.seconds(*SHAPE), model._encoder._wide_cost.seconds(*SHAPE)
     return {name for name, old, new in zip(("narrow", "wide"), before, after, strict=True) if new != old}
 
 
@@ -147,7 +147,7 @@ def test_before_its_warm_up_no_pass_is_wide(zoo: Path) -> None:
     model = made(zoo / "moods", wide_threads=2)
     for rows, tokens in model.cost.shapes():
         model.cost.measured(rows, tokens, NARROW_S)
-    assert model._wide_cost.seconds(*SHAPE) < model.cost.seconds(*SHAPE)
+    assert model._encoder._wide_cost.seconds(*SHAPE) < model.cost.seconds(*SHAPE)
     assert graphs_used(model, alone=True) == {"narrow"}
 
 
@@ -158,7 +158,7 @@ def test_wide_and_narrow_are_the_same_bits(name: str) -> None:
     narrow, wide = made(folder), said_to_cost(folder, narrow_s=NARROW_S, wide_s=WIDE_S)
     tokenizer = Tokenizer(folder)
     encodings = [tokenizer.encode("A charming film, and often a moving one. " * 9, size) for size in (7, 40, 64, 64)]
-    assert wide._wide_cost.seconds(4, 64) < wide.cost.seconds(4, 64), "or it would not be wide"
+    assert wide._encoder._wide_cost.seconds(4, 64) < wide.cost.seconds(4, 64), "or it would not be wide"
     for mine, other in zip(run(narrow, encodings), run(wide, encodings, alone=True), strict=True):
         assert mine.keys() == other.keys()
         for output, values in mine.items():
@@ -171,7 +171,7 @@ def test_a_warm_up_fills_the_surfaces(zoo: Path) -> None:
     shapes = list(model.cost.shapes())
     assert (len(narrow), len(wide)) == (len(shapes), len(shapes) + 1), "the first loads the graph"
     nothing = CostSurface(max_tokens=128, batch_tokens=256)
-    for surface, warm_ups in ((model.cost, narrow), (model._wide_cost, wide)):
+    for surface, warm_ups in ((model.cost, narrow), (model._encoder._wide_cost, wide)):
         for warm_up in warm_ups:
             warm_up()
         for shape in shapes:

@@ -18,6 +18,7 @@ NAMES = {
     "shoal_tokens": "counter",
     "shoal_padding_tokens": "counter",
     "shoal_generated_tokens": "counter",
+    "shoal_saved_steps": "counter",
     "shoal_truncated_inputs": "counter",
     "shoal_failed_rows": "counter",
     "shoal_shared_answers": "counter",
@@ -69,6 +70,7 @@ def test_a_pass_is_counted_once_everywhere() -> None:
         "shoal_padding_tokens_total": 10,
         "shoal_failed_rows_total": 2,
         "shoal_generated_tokens_total": 0,
+        "shoal_saved_steps_total": 0,
         "shoal_truncated_inputs_total": 0,
     }.items():
         assert total(found, name, model="counted") == value, name

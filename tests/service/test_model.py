@@ -8,7 +8,8 @@ import pytest
 
 from service.encoding import Encoding
 from service.errors import ArtifactError
-from service.model import Graph, pad, padded_pass, take_rows, tensor
+from service.model import Graph, pad, padded_pass
+from tests.service import toys
 
 
 def encoding(ids: list[int], type_ids: list[int] | None = None) -> Encoding:
@@ -28,8 +29,15 @@ def test_the_size_of_a_padded_pass() -> None:
     assert (done.finished, done.rows, done.tokens, done.padded_tokens) == ([], 3, 14, 30)
 
 
-def test_rows_are_taken_in_the_order_asked() -> None:
-    assert take_rows(tensor(np.array([[1], [2], [3]])), np.array([2, 0, 0])).numpy().tolist() == [[3], [1], [1]]
+def test_a_bound_pass_reads_and_writes_the_callers_arrays(zoo: Path) -> None:
+    graph = Graph(zoo / "reader" / "model.onnx")
+    ids, starts = np.array([[toys.IDS["paris"], toys.IDS["weak"]]]), np.zeros((1, 2), np.float32)
+    bound = graph.bind({"input_ids": ids, "token_type_ids": ids}, {"start_logits": starts})
+    bound.run()
+    assert starts.tolist() == [[5.0, 2.0]]
+    ids[0, 0] = toys.IDS["strong"]
+    bound.run()
+    assert starts.tolist() == [[4.0, 2.0]]
 
 
 def test_inputs_that_a_graph_does_not_declare_are_left_out(zoo: Path) -> None:

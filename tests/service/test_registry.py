@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
+from service.answers import Answer
 from service.config import Settings
 from service.encoding import Encoding
 from service.errors import (
@@ -61,13 +62,14 @@ class HeldTask:
 
     def __init__(self, task: Any, gate: Gate) -> None:
         self._gate = gate
-        self.finish, self.usage = task.finish, lambda encoding, outputs: (3, 0)
+        self._task = task
 
-    def prepare(self, text: str, parameters: Any) -> Any:
+    def run(self, text: str, parameters: Any) -> Any:
         ids = array("q", [toys.CLS, toys.IDS["good"], toys.SEP])
         encoding = HeldEncoding(ids, array("q", [0] * 3))
         object.__setattr__(encoding, "gate", self._gate)
-        return encoding, [(encoding, 3)]
+        outputs = yield [(encoding, 3)]
+        return Answer(self._task.finish(encoding, outputs, parameters), 3, 0)
 
 
 @asynccontextmanager
@@ -175,15 +177,16 @@ class NotingTask:
     def __init__(self, task: Any) -> None:
         self._task = task
         self.threads: list[threading.Thread] = []
-        self.usage = task.usage
 
-    def prepare(self, text: str, parameters: Any) -> Any:
+    def run(self, text: str, parameters: Any) -> Any:
         self.threads.append(threading.current_thread())
-        return self._task.prepare(text, parameters)
-
-    def finish(self, *finished: Any) -> Any:
+        rounds = self._task.run(text, parameters)
+        outputs = yield next(rounds)
         self.threads.append(threading.current_thread())
-        return self._task.finish(*finished)
+        try:
+            rounds.send(outputs)
+        except StopIteration as end:
+            return end.value
 
 
 @pytest.mark.parametrize(
@@ -499,13 +502,13 @@ class HeldPreparation(NotingTask):
         super().__init__(task)
         self.gate = Gate()
 
-    def prepare(self, text: str, parameters: Any) -> Any:
+    def run(self, text: str, parameters: Any) -> Any:
         if len(text) > 100:
             self.gate.reached.set()
             assert self.gate.opened.wait(PATIENCE_S)
         if "refused" in text:
             raise InvalidInput("The text is refused.")
-        return super().prepare(text, parameters)
+        return (yield from super().run(text, parameters))
 
 
 @asynccontextmanager

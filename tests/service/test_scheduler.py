@@ -30,6 +30,7 @@ class Watcher:
         self.waits_s: list[float] = []
         self.batches: list[int] = []
         self.given_up = 0
+        self.spared = 0
 
     def started(self, waits_s: list[float]) -> None:
         self.waits_s += waits_s
@@ -38,6 +39,9 @@ class Watcher:
         assert tokens <= padded_tokens
         assert seconds >= 0
         self.batches.append(rows)
+
+    def saved(self, passes: int) -> None:
+        self.spared += passes
 
     def failed(self, rows: int) -> None:
         self.given_up += rows

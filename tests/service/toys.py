@@ -71,6 +71,8 @@ def _save(
     inputs: Mapping[str, tuple[int, Sequence[Any]]],
     outputs: Mapping[str, Sequence[Any]],
     constants: Mapping[str, Array],
+    *,
+    opset: int = 17,
 ) -> None:
     graph = helper.make_graph(
         nodes,
@@ -79,7 +81,7 @@ def _save(
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
@@ -164,10 +166,10 @@ def reader_graph(path: Path, starts: Array, ends: Array) -> None:
 
 
 def encoder_graph(path: Path, vocabulary: int = len(VOCABULARY)) -> None:
-    """The source's tokens as cross-attention caches: values one-hot, keys the ids themselves."""
+    """The source's tokens as cross-attention caches: values one-hot, which are the hidden states too, keys the ids."""
     nodes = [
-        helper.make_node("OneHot", ["input_ids", "depth", "off_on"], ["hot"], axis=-1),
-        helper.make_node("Unsqueeze", ["hot", "one"], ["present.0.encoder.value"]),
+        helper.make_node("OneHot", ["input_ids", "depth", "off_on"], ["last_hidden_state"], axis=-1),
+        helper.make_node("Unsqueeze", ["last_hidden_state", "one"], ["present.0.encoder.value"]),
         helper.make_node("Cast", ["input_ids"], ["plain"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["plain", "one_three"], ["present.0.encoder.key"]),
     ]
@@ -178,6 +180,7 @@ def encoder_graph(path: Path, vocabulary: int = len(VOCABULARY)) -> None:
         {
             "present.0.encoder.key": ["rows", 1, "source", 1],
             "present.0.encoder.value": ["rows", 1, "source", vocabulary],
+            "last_hidden_state": ["rows", "source", vocabulary],
         },
         {
             "depth": np.array(vocabulary),
@@ -255,6 +258,85 @@ def decoder_graph(path: Path, *, copy: float = 100.0, noise: Array | None = None
     )
 
 
+def static_decoder_graph(path: Path, *, copy: float = 100.0, noise: Array | None = None) -> None:
+    """As `decoder_graph`, over static caches: rows at any places, the beams of a text over one source."""
+    noise = np.zeros((1, len(VOCABULARY)), dtype=np.float32) if noise is None else noise.astype(np.float32)
+    past, cross = "past_key_values.0.decoder", "past_key_values.0.encoder"
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["token"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["token", "two_three"], ["token_cell"]),
+        helper.make_node("TensorScatter", [f"{past}.value", "token_cell", "positions"], ["present.0.decoder.value"]),
+        helper.make_node("TensorScatter", [f"{past}.key", "token_cell", "positions"], ["present.0.decoder.key"]),
+        # Which text a row belongs to: as many rows each, side by side.
+        helper.make_node("Shape", ["positions"], ["rows"]),
+        helper.make_node("Shape", ["source_lengths"], ["texts"]),
+        helper.make_node("Div", ["rows", "texts"], ["beams"]),
+        helper.make_node("Squeeze", ["rows"], ["row_count"]),
+        helper.make_node("Range", ["nought", "row_count", "single"], ["each_row"]),
+        helper.make_node("Div", ["each_row", "beams"], ["text"]),
+        # Its token of the source behind the place, if there is one.
+        helper.make_node("Gather", ["source_lengths", "text"], ["length"]),
+        helper.make_node("Add", ["positions", "one"], ["wanted"]),
+        helper.make_node("Less", ["wanted", "length"], ["inside"]),
+        helper.make_node("Cast", ["inside"], ["is_inside"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["is_inside", "one"], ["inside_column"]),
+        helper.make_node("Sub", ["length", "one"], ["final"]),
+        helper.make_node("Min", ["wanted", "final"], ["place"]),
+        helper.make_node("Unsqueeze", ["text", "one"], ["text_column"]),
+        helper.make_node("Unsqueeze", ["place", "one"], ["place_column"]),
+        helper.make_node("Concat", ["text_column", "place_column"], ["where"], axis=1),
+        helper.make_node("Squeeze", [f"{cross}.value", "one"], ["source"]),
+        helper.make_node("GatherND", ["source", "where"], ["copied"]),
+        helper.make_node("Mul", ["copied", "inside_column"], ["there_is"]),
+        helper.make_node("Mul", ["there_is", "copy"], ["loud"]),
+        # What was written so far, by the columns that count.
+        helper.make_node("Squeeze", ["present.0.decoder.value", "one_three"], ["values"]),
+        helper.make_node("Shape", ["values"], ["room"], start=1, end=2),
+        helper.make_node("Squeeze", ["room"], ["room_count"]),
+        helper.make_node("Range", ["nought", "room_count", "single"], ["columns"]),
+        helper.make_node("Unsqueeze", ["positions", "one"], ["last_column"]),
+        helper.make_node("LessOrEqual", ["columns", "last_column"], ["counts"]),
+        helper.make_node("Where", ["counts", "values", "silence"], ["counted"]),
+        helper.make_node("ReduceSum", ["counted", "one"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Mod", ["whole", "states"], ["state"]),
+        helper.make_node("Gather", ["noise", "state"], ["noises"]),
+        helper.make_node("Add", ["loud", "noises"], ["both"]),
+        helper.make_node("Unsqueeze", ["both", "one"], ["logits"]),
+    ]
+    cell = (TensorProto.FLOAT, ["rows", 1, "room", 1])
+    _save(
+        path,
+        nodes,
+        {
+            "input_ids": (TensorProto.INT64, ["rows", 1]),
+            "positions": (TensorProto.INT64, ["rows"]),
+            "source_lengths": (TensorProto.INT64, ["texts"]),
+            f"{past}.key": cell,
+            f"{past}.value": cell,
+            f"{cross}.key": (TensorProto.FLOAT, ["texts", 1, "source", 1]),
+            f"{cross}.value": (TensorProto.FLOAT, ["texts", 1, "source", noise.shape[1]]),
+        },
+        {
+            "logits": ["rows", 1, noise.shape[1]],
+            "present.0.decoder.key": cell[1],
+            "present.0.decoder.value": cell[1],
+        },
+        {
+            "one": np.array([1]),
+            "one_three": np.array([1, 3]),
+            "two_three": np.array([2, 3]),
+            "nought": np.array(0),
+            "single": np.array(1),
+            "silence": np.array(0, dtype=np.float32),
+            "copy": np.array(copy, dtype=np.float32),
+            "noise": noise,
+            "states": np.array([len(noise)]),
+        },
+        opset=24,
+    )
+
+
 def _folder(folder: Path, config: Mapping[str, Any], tokenizer: tokenizers.Tokenizer | None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -293,8 +375,10 @@ def reader(
     return folder
 
 
-def summarizer(folder: Path, *, copy: float = 100.0, noise: Array | None = None, **config: Any) -> Path:
-    """Writes the first words of its source, 12 tokens if nobody says how many."""
+def summarizer(
+    folder: Path, *, copy: float = 100.0, noise: Array | None = None, static: bool = True, **config: Any
+) -> Path:
+    """Writes the first words of its source, 12 tokens if nobody says how many; over static or growing caches."""
     facts = {
         "architectures": ["ToyForConditionalGeneration"],
         "max_position_embeddings": 64,
@@ -305,7 +389,7 @@ def summarizer(folder: Path, *, copy: float = 100.0, noise: Array | None = None,
     }
     folder = _folder(folder, facts | config, None)
     encoder_graph(folder / "encoder.onnx")
-    decoder_graph(folder / "decoder.onnx", copy=copy, noise=noise)
+    (static_decoder_graph if static else decoder_graph)(folder / "decoder.onnx", copy=copy, noise=noise)
     return folder
 
 

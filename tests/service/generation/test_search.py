@@ -34,7 +34,8 @@ def write(search: Search, logits: Logits) -> list[int]:
         if search.finished:
             return search.written
         before = [list(beam) for beam in search.beams]
-        search.advance(np.array([logits(beam) for beam in search.beams], dtype=np.float32))
+        scores = np.array([logits(beam) for beam in search.beams], dtype=np.float32)
+        search.advance(scores if isinstance(search, GreedySearch) else log_softmax(scores))
         if not search.finished:
             assert len({len(beam) for beam in search.beams}) == 1
             assert [before[parent] for parent in search.parents] == [beam[:-1] for beam in search.beams]

@@ -11,19 +11,15 @@ from hypothesis import strategies as st
 
 from service.artifact import Artifact
 from service.errors import InferenceError, InvalidInput
-from service.job import Job
 from service.schemas import AnswerParameters, Question
 from service.tasks.answering import Answering, span_logits
 from tests.service import toys
+from tests.service.tasks.rounds import answered
 
 
 def ask(task: Answering, question: str, context: str, **parameters: Any) -> dict[str, Any]:
     """The whole task on its real graph, a batch of all windows."""
-    chosen = AnswerParameters(**parameters)
-    reading, inputs = task.prepare(Question(question=question, context=context), chosen)
-    rows = Job(inputs).rows
-    outputs = {id(row): output for done in task.model.run(rows, alone=False) for row, output in done.finished}
-    return task.finish(reading, [outputs[id(row)] for row in rows], chosen)
+    return answered(task, Question(question=question, context=context), AnswerParameters(**parameters)).result
 
 
 def made(folder: Path, words: dict[str, float] | None = None, ends: dict[str, float] | None = None) -> Answering:
@@ -194,6 +190,24 @@ def test_an_answer_better_than_none_wins_though_none_is_allowed(tmp_path: Path) 
     assert ask(task, "the?", "it is weak", handle_impossible_answer=True)["answer"] == "weak"
 
 
+def test_the_models_own_bias_is_added_to_no_answer(tmp_path: Path) -> None:
+    """ "weak" has 2 + 2; "no answer" has 1 + 1, and with its bias 3 more or 3 less."""
+    shares = {}
+    for bias in (-3.0, 3.0):
+        folder = toys.reader(
+            tmp_path / str(bias),
+            starts=toys.scores({"[CLS]": 1, "weak": 2}, other=-10),
+            shoal={"no_answer_bias": bias},
+        )
+        task = Answering(Artifact(folder), batch_tokens=256, wide_threads=1)
+        result = ask(task, "the?", "it is weak", handle_impossible_answer=True, max_answer_len=1)
+        assert result["answer"] == ("weak" if bias < 0 else "")
+        shares[bias] = ask(task, "the?", "it is weak", max_answer_len=1)
+    assert [shares[bias]["answer"] for bias in shares] == ["weak", "weak"]
+    assert shares[-3.0]["score"] == pytest.approx(1 / (1 + np.exp(2 - 3 - 4)), abs=1e-6)
+    assert shares[3.0]["score"] == pytest.approx(1 / (1 + np.exp(2 + 3 - 4)), abs=1e-6)
+
+
 def test_logits_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(InferenceError, match="finite"):
         ask(made(tmp_path, {"void": np.nan}), "the?", "void")
@@ -205,10 +219,9 @@ def test_a_context_of_no_tokens_is_refused(tmp_path: Path) -> None:
 
 
 def test_usage_counts_the_tokens_of_every_window(tmp_path: Path) -> None:
-    task = made(tmp_path)
-    reading, rows = task.prepare(Question(question="is", context="the " * 100), AnswerParameters(doc_stride=0))
-    assert [tokens for _, tokens in rows] == [64, 44]
-    assert task.usage(reading, []) == (108, 0)
+    question = Question(question="is", context="the " * 100)
+    answer = answered(made(tmp_path), question, AnswerParameters(doc_stride=0))
+    assert (answer.result["windows"], answer.input_tokens, answer.output_tokens) == (2, 64 + 44, 0)
 
 
 # --- Offsets of characters -------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ import pytest
 
 from service.artifact import Artifact
 from service.errors import InferenceError
-from service.job import Job
 from service.schemas import ClassifyParameters
 from service.tasks.classification import Classification, scores_of
 from tests.service import toys
+from tests.service.tasks.rounds import answered
 
 
 def made(folder: Path, **config: Any) -> Classification:
@@ -19,11 +19,9 @@ def made(folder: Path, **config: Any) -> Classification:
 
 
 def classify(task: Classification, text: str, **parameters: Any) -> dict[str, Any]:
-    chosen = ClassifyParameters(**parameters)
-    encoding, inputs = task.prepare(text, chosen)
-    outputs = [result for done in task.model.run(Job(inputs).rows, alone=False) for _, result in done.finished]
-    assert task.usage(encoding, outputs) == (len(encoding), 0)
-    return task.finish(encoding, outputs, chosen)
+    answer = answered(task, text, ClassifyParameters(**parameters))
+    assert answer.output_tokens == 0
+    return answer.result
 
 
 def test_functions() -> None:

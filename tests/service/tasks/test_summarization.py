@@ -7,10 +7,10 @@ import pytest
 
 from service.artifact import Artifact
 from service.errors import InvalidInput
-from service.job import Job
 from service.schemas import SummarizeParameters
 from service.tasks.summarization import Summarization
 from tests.service import toys
+from tests.service.tasks.rounds import answered
 
 
 def made(folder: Path, **config: Any) -> Summarization:
@@ -18,13 +18,7 @@ def made(folder: Path, **config: Any) -> Summarization:
 
 
 def summarize(task: Summarization, text: str, **parameters: Any) -> dict[str, Any]:
-    chosen = SummarizeParameters(**parameters)
-    prompt, inputs = task.prepare(text, chosen)
-    job = Job(inputs)
-    outputs = [result for done in task.model.run(job.rows, alone=False) for _, result in done.finished]
-    result = task.finish(prompt, outputs, chosen)
-    assert task.usage(prompt, outputs) == (len(prompt.encoding), len(outputs[0]))
-    return result
+    return answered(task, text, SummarizeParameters(**parameters)).result
 
 
 def test_a_text_is_written_until_it_ends_by_itself(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""Extractive summaries: which sentences of a text say what the others are about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+FEATURES = 8
+_NEAR = 3.0  # sentences that count as "at the start" or "at the end", about
+# Scores are log-odds, about 1 apart. Three sentences of an abstract have ROUGE-1 31.9 without this, 32.2 with 3 to 5.
+_OVERLAP_WEIGHT = 3.0
+_SAME = 0.95  # cosine above which two sentences are one
+
+
+def features(lengths_in_tokens: list[int]) -> Array:
+    """What a sentence's place and length say, [sentences, FEATURES] float32: the second input of sentences.onnx."""
+    count = len(lengths_in_tokens)
+    lengths = np.maximum(np.array(lengths_in_tokens, np.float32), 1)
+    places = np.arange(count, dtype=np.float32)
+    from_end = places[::-1]
+    columns = [
+        places / max(1, count - 1),
+        np.exp(-places / _NEAR),
+        np.exp(-from_end / _NEAR),
+        places == 0,
+        from_end == 0,
+        np.log(lengths) / 4,
+        np.log(lengths / lengths.mean()) if count else lengths,
+        np.full(count, np.log1p(count) / 4),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def pooled(states: Array, lengths_in_tokens: list[int]) -> Array:
+    """Mean of each sentence's tokens, [sentences, hidden] float32: the first input of sentences.onnx.
+
+    `states` are [tokens, hidden], the sentences' tokens one after another, without the row's special tokens.
+    """
+    lengths = np.array(lengths_in_tokens)
+    sums = np.zeros((len(lengths), states.shape[1]), np.float32)
+    held = np.flatnonzero(lengths)
+    if held.size:
+        starts = np.cumsum(lengths) - lengths
+        sums[held] = np.add.reduceat(states, starts[held], axis=0)
+    return np.asarray(sums / np.maximum(lengths, 1)[:, None], np.float32)
+
+
+def choose(scores: Array, units: Array, count: int) -> list[int]:
+    """At most `count` sentences that score high and overlap little, in the order of the text.
+
+    Maximal marginal relevance (Carbonell and Goldstein, SIGIR '98) over `scores` [sentences] and the unit vectors
+    `units` [sentences, width]. Of sentences that are the same only one is taken, so there may be fewer than `count`;
+    of equals the first.
+    """
+    overlap = np.zeros(len(scores), np.float32)
+    left = np.ones(len(scores), bool)
+    chosen: list[int] = []
+    while len(chosen) < count and left.any():
+        worth = np.where(left, scores - _OVERLAP_WEIGHT * overlap, -np.inf)
+        best = int(worth.argmax())
+        chosen.append(best)
+        likeness = units @ units[best]
+        overlap = np.maximum(overlap, likeness)
+        left &= likeness < _SAME
+        left[best] = False
+    return sorted(chosen)

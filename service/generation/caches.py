@@ -1,0 +1,64 @@
+"""Key and value caches of texts that are written together: rows that come and go without the rest being copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from service.model import Array
+
+
+class Cache:
+    """One array a layer and kind, all of the same shape: [rows, heads, columns, width].
+
+    The first `rows` rows and `columns` columns of a row count. Room for more of both is made by copying, in steps that
+    make it rare; what was never written is zero, because onnxruntime multiplies what it then leaves out.
+    """
+
+    def __init__(self, arrays: dict[str, Array], rows: int) -> None:
+        """Takes the arrays over, as they are; their first `rows` rows are in use."""
+        self.arrays = arrays
+        self.rows = rows
+
+    @classmethod
+    def empty(cls, names: Sequence[str], *, heads: int, width: int) -> Cache:
+        """No rows and no columns yet."""
+        return cls({name: np.zeros((0, heads, 0, width), np.float32) for name in names}, 0)
+
+    @property
+    def columns(self) -> int:
+        """That there is room for."""
+        return int(next(iter(self.arrays.values())).shape[2])
+
+    @property
+    def room(self) -> int:
+        """Rows that there is room for."""
+        return len(next(iter(self.arrays.values())))
+
+    def fit(self, *, room: int, columns: int) -> None:
+        """Take another shape, keeping what it still holds of each row in use."""
+        if (room, columns) == (self.room, self.columns):
+            return
+        rows, kept = min(self.rows, room), min(columns, self.columns)
+        for name, old in self.arrays.items():
+            new = np.zeros((room, old.shape[1], columns, old.shape[3]), np.float32)
+            new[:rows, :, :kept] = old[:rows, :, :kept]
+            self.arrays[name] = new
+
+    def move(self, targets: list[int], sources: list[int], *, columns: int) -> None:
+        """Let row targets[i] be what row sources[i] was, for all i at once."""
+        if targets != sources:
+            for array in self.arrays.values():
+                array[targets, :, :columns] = array[sources, :, :columns]
+
+    def append(self, other: Cache, *, columns: int) -> None:
+        """Take the rows of `other` behind the own ones; there must be room."""
+        count = other.rows
+        for name, array in self.arrays.items():
+            array[self.rows : self.rows + count, :, :columns] = other.arrays[name][:count, :, :columns]
+        self.rows += count
+
+    def views(self) -> dict[str, Array]:
+        """The rows in use."""
+        return {name: array[: self.rows] for name, array in self.arrays.items()}

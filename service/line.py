@@ -1,0 +1,152 @@
+"""A model in the scheduler: its queue, the batches under way, and which of them run on together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from service.job import Passes, Row, Running
+from service.queue import Queue
+
+
+class Run(Protocol):
+    """A model, to the scheduler."""
+
+    def __call__(self, rows: list[Row], *, alone: bool) -> Passes:
+        """The passes of a batch; `alone`: nobody else runs or waits, nor did just now, so that all cores are free."""
+
+
+class Observer(Protocol):
+    """Where a line's figures go; see metrics.PassMetrics."""
+
+    def started(self, waits_s: list[float]) -> None:
+        """A batch left the queue after these waits."""
+
+    def ran(self, *, rows: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+        """One forward pass is over."""
+
+    def saved(self, passes: int) -> None:
+        """So many passes of a row were not made, because nobody waits for it any more."""
+
+    def failed(self, rows: int) -> None:
+        """Rows were given up."""
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Rows that run together, between two passes; `passes` is None before the first."""
+
+    line: Line
+    rows: list[Row]
+    due_s: float
+    passes: Passes | None = None
+    again: bool = False
+    """Whether it runs again after a failure."""
+    alone: bool = False
+    guests: list[Running] = field(default_factory=list)
+    """Batches whose rows are counted here already, and which join before its next pass."""
+
+    @property
+    def size(self) -> int:
+        """Of its line's room."""
+        if not isinstance(self.passes, Running):
+            return len(self.rows)
+        return self.passes.size + sum(guest.size for guest in self.guests)
+
+    def strain(self, other: Batch) -> float:
+        """What it would cost to take `other` in; infinite where it may not join, as what failed in company before."""
+        if self.again or other.again:
+            return math.inf
+        if isinstance(self.passes, Running) and isinstance(other.passes, Running):
+            return self.passes.strain(other.passes)
+        return math.inf
+
+    def take_in(self, guest: Batch) -> None:
+        """Let it join before the next pass; its caches are moved then, by the worker, and not under the lock."""
+        assert isinstance(guest.passes, Running)
+        self.rows += guest.rows
+        self.guests += [guest.passes, *guest.guests]
+
+    def seat_guests(self) -> None:
+        """Before a pass."""
+        while self.guests:
+            assert isinstance(self.passes, Running)
+            self.passes.absorb(self.guests.pop(0))
+
+
+def _due_s(batch: Batch) -> float:
+    return batch.due_s
+
+
+def _size(batch: Batch) -> int:
+    return batch.size
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """One model: its queue, the batches that are under way, how it runs and who watches. Not thread-safe."""
+
+    name: str
+    queue: Queue
+    run: Run
+    observer: Observer
+    workers: int
+    room: float = math.inf
+    """Of what batches under way may have in all; the rest waits in the queue."""
+    waiting: list[Batch] = field(default_factory=list)
+    """Under way, between two passes."""
+    running: list[Batch] = field(default_factory=list)
+    """On a worker."""
+
+    def due_s(self) -> float:
+        """When its most urgent is due; infinity when there is nothing to run."""
+        row = self._next_row()
+        times = [batch.due_s for batch in self.waiting]
+        if row is not None:
+            times.append(row.due_s)
+        return min(times, default=math.inf)
+
+    def _next_row(self) -> Row | None:
+        if self.room < math.inf and sum(map(_size, (*self.waiting, *self.running))) >= self.room:
+            return None
+        return self.queue.most_urgent()
+
+    def take(self) -> Batch:
+        """The batch to run next: the one under way that is due first, or a fresh one from the queue."""
+        row = self._next_row()
+        batch = min(self.waiting, key=_due_s, default=None)
+        if batch is None or (row is not None and row.due_s < batch.due_s):
+            rows = self.queue.take()
+            batch = Batch(self, rows, rows[0].due_s)
+        else:
+            self.waiting.remove(batch)
+            batch = self._joined(batch)
+        self.running.append(batch)
+        return batch
+
+    def _joined(self, batch: Batch) -> Batch:
+        """`batch`, or the larger one that it joins, with those that join it: a batch for each worker is enough.
+
+        The smallest joins where it costs least; if that is a batch on a worker, it goes on alone for now.
+        """
+        while len(self.waiting) + len(self.running) >= self.workers:
+            guest = min((batch, *self.waiting), key=_size)
+            hosts = [each for each in (batch, *self.waiting, *self.running) if each is not guest]
+            host = min(hosts, key=lambda each: each.strain(guest), default=None)
+            if host is None or host in self.running or host.strain(guest) == math.inf:
+                break
+            host.take_in(guest)
+            if guest is batch:
+                batch = host
+                self.waiting.remove(host)
+            else:
+                self.waiting.remove(guest)
+        return batch
+
+    def clear(self) -> list[Row]:
+        """Remove and return every row that waits."""
+        left = self.queue.clear()
+        while self.waiting:
+            left += self.waiting.pop().rows
+        return left
