@@ -100,6 +100,12 @@ class Artifact:
         raise ArtifactError(f"{self.folder}: no graphs to serve; wanted {wanted}")
 
     @property
+    def sentence_scorer(self) -> Path | None:
+        """The graph that tells from the encoder's states how well a sentence sums its text up; None without one."""
+        path = self.folder / "sentences.onnx"
+        return path if path.is_file() else None
+
+    @property
     def labels(self) -> list[str]:
         """Class names by index, empty for tasks without classes."""
         if self.task != "text-classification":

@@ -89,8 +89,8 @@ class Encoder(Generic[Outputs]):
 class EncoderModel:
     """An encoder with a head: one pass answers every row; rows' inputs are Encodings."""
 
-    room = math.inf
-    """Of batches under way: they are through after their pass."""
+    most = math.inf
+    """Rows of a batch under way: it is through after its pass."""
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         pad_id = int(artifact.config.get("pad_token_id") or 0)

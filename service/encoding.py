@@ -10,6 +10,7 @@ import tokenizers
 
 from service.errors import ArtifactError
 from service.marian import marian_tokenizer
+from service.sentences import Span, fit, pack, sentence_spans
 
 _CHARS_UNDER_GIL = 1000  # half a millisecond
 
@@ -36,6 +37,27 @@ class Window:
     """Position in the row of the context's first token."""
     offsets: list[tuple[int, int]]
     """Character span in the whole context of each context token, from position `first` on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Consecutive sentences of a text in one row."""
+
+    encoding: Encoding
+    sentences: range
+    first: int
+    """Position in the row of the first sentence's first token; the others follow without a gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """A text by sentences, and the rows that all of it is read in."""
+
+    spans: list[Span]
+    """Character offsets of each sentence; one that no row could hold is in parts."""
+    lengths: list[int]
+    """Tokens of each."""
+    passages: list[Passage]
 
 
 def _load(folder: Path) -> tokenizers.Tokenizer:
@@ -81,6 +103,40 @@ class Tokenizer:
             encoding.truncate(room)
             truncated_at = encoding.offsets[-1][1]
         return self._row(self._tokenizer.post_process(encoding), truncated_at)
+
+    def sentences(self, text: str, max_tokens: int) -> Sentences:
+        """The text by sentences, each tokenized by itself, in as few rows of at most `max_tokens` as there can be."""
+        room = max_tokens - self._tokenizer.num_special_tokens_to_add(False)
+        spans, lengths = fit(text, sentence_spans(text), room, lambda texts: list(map(len, self._tokens_of_all(texts))))
+        encodings = self._tokens_of_all([text[start:end] for start, end in spans])
+        passages = []
+        for chosen in pack(lengths, room):
+            merged = tokenizers.Encoding.merge([encodings[index] for index in chosen], growing_offsets=True)
+            row = self._tokenizer.post_process(merged)
+            passages.append(Passage(self._row(row), chosen, row.special_tokens_mask.index(0)))
+        return Sentences(spans, lengths, passages)
+
+    def _tokens_of_all(self, texts: list[str]) -> list[tokenizers.Encoding]:
+        """Of each, its runs of space as single ones."""
+        cleaned = [" ".join(text.split()) for text in texts]
+        return list(self._tokenizer.encode_batch(cleaned, add_special_tokens=False))
+
+    def pieces(self, text: str, max_tokens: int, *, prefix: str = "") -> list[Encoding]:
+        """All of a text in rows of whole sentences, `prefix` before each."""
+        room = max_tokens - self._tokenizer.num_special_tokens_to_add(False) - len(self._tokens_of(prefix))
+        spans, lengths = fit(text, sentence_spans(text), room, lambda texts: list(map(len, self._tokens_of_all(texts))))
+        waiting = list(reversed(pack(lengths, room)))
+        found: list[Encoding] = []
+        while waiting:
+            chosen = waiting.pop()
+            encoding = self.encode(prefix + text[spans[chosen.start][0] : spans[chosen.stop - 1][1]], max_tokens)
+            if encoding.truncated_at is not None and len(chosen) > 1:
+                # Together they have a few tokens more than each by itself.
+                middle = chosen.start + len(chosen) // 2
+                waiting += [range(middle, chosen.stop), range(chosen.start, middle)]
+            else:
+                found.append(encoding)
+        return found
 
     def windows(self, question: str, context: str, *, max_tokens: int, stride: int) -> tuple[list[Window], int | None]:
         """The question beside overlapping stretches of the context; neighbours share `stride` tokens.

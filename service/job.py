@@ -90,11 +90,11 @@ class Running(Passes, ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """Of a limited room: what `room` of its line counts."""
+        """What its line's `most` limits."""
 
     @abstractmethod
     def strain(self, other: Running) -> float:
-        """What `other` would cost it, beside what it would cost another batch; infinite where it may not join."""
+        """What `other` would cost it, beside what it would cost another batch; infinite where it may not join now."""
 
     @abstractmethod
     def absorb(self, other: Running) -> None:

@@ -56,7 +56,7 @@ class Batch:
 
     def strain(self, other: Batch) -> float:
         """What it would cost to take `other` in; infinite where it may not join, as what failed in company before."""
-        if self.again or other.again:
+        if self.again or other.again or self.size + other.size > self.line.most:
             return math.inf
         if isinstance(self.passes, Running) and isinstance(other.passes, Running):
             return self.passes.strain(other.passes)
@@ -92,8 +92,8 @@ class Line:
     run: Run
     observer: Observer
     workers: int
-    room: float = math.inf
-    """Of what batches under way may have in all; the rest waits in the queue."""
+    most: float = math.inf
+    """What a batch under way may have, by its size; as many as there are workers, and the rest waits in the queue."""
     waiting: list[Batch] = field(default_factory=list)
     """Under way, between two passes."""
     running: list[Batch] = field(default_factory=list)
@@ -108,7 +108,8 @@ class Line:
         return min(times, default=math.inf)
 
     def _next_row(self) -> Row | None:
-        if self.room < math.inf and sum(map(_size, (*self.waiting, *self.running))) >= self.room:
+        under_way = sum(map(_size, (*self.waiting, *self.running))) if self.most < math.inf else 0
+        if under_way >= self.most * self.workers:
             return None
         return self.queue.most_urgent()
 
@@ -121,28 +122,25 @@ class Line:
             batch = Batch(self, rows, rows[0].due_s)
         else:
             self.waiting.remove(batch)
-            batch = self._joined(batch)
         self.running.append(batch)
         return batch
 
-    def _joined(self, batch: Batch) -> Batch:
-        """`batch`, or the larger one that it joins, with those that join it: a batch for each worker is enough.
+    def put_back(self, batch: Batch, *, pressed: bool) -> None:
+        """After a pass: what is left of it waits for the next, or joins the batch where it costs least.
 
-        The smallest joins where it costs least; if that is a batch on a worker, it goes on alone for now.
+        Rows are cheaper in one pass, but two workers are faster than one. So they join where the worker is `pressed`,
+        having other work to do; who runs that batch at the time takes them in before its next pass.
         """
-        while len(self.waiting) + len(self.running) >= self.workers:
-            guest = min((batch, *self.waiting), key=_size)
-            hosts = [each for each in (batch, *self.waiting, *self.running) if each is not guest]
-            host = min(hosts, key=lambda each: each.strain(guest), default=None)
-            if host is None or host in self.running or host.strain(guest) == math.inf:
-                break
-            host.take_in(guest)
-            if guest is batch:
-                batch = host
-                self.waiting.remove(host)
-            else:
-                self.waiting.remove(guest)
-        return batch
+        self.running.remove(batch)
+        batch.rows = [row for row in batch.rows if not row.answered]
+        if not batch.rows:
+            return
+        hosts = (each for each in (*self.waiting, *self.running) if pressed and each.size >= batch.size)
+        host = min(hosts, key=lambda each: each.strain(batch), default=None)
+        if host is None or host.strain(batch) == math.inf:
+            self.waiting.append(batch)
+        else:
+            host.take_in(batch)
 
     def clear(self) -> list[Row]:
         """Remove and return every row that waits."""

@@ -61,6 +61,10 @@ class Queue:
     def __len__(self) -> int:
         return len(self._by_length)
 
+    def work_s(self, tokens: int) -> float:
+        """What a row of this length costs, its pass and what comes after."""
+        return self.cost.share_s(tokens) + self._rest_s()
+
     def put(self, rows: list[Row], *, over: bool = False) -> bool:
         """Take all of `rows`, or none and return False; `over` the limit too, if that is said."""
         if len(self) + len(rows) > self.limit and not over:

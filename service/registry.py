@@ -75,7 +75,7 @@ class Registry:
         for name, served in self.models.items():
             model = served.task.model
             queue = Queue(limit=settings.queue_rows, cost=model.cost, urgency=urgency, rest_s=model.rest_s)
-            self._scheduler.add(name, model.run, queue, served.metrics, room=model.room * self.threads)
+            self._scheduler.add(name, model.run, queue, served.metrics, most=model.most)
             self._scheduler.warm_up(*model.warm_up())
 
     def _load(self, artifact: Artifact) -> Served:
@@ -207,6 +207,13 @@ class Registry:
                 f"This request makes {len(rows)} rows for the model and its queue holds "
                 f"{self.settings.queue_rows}; send fewer or shorter inputs."
             )
+        if request.long:
+            work_s = self._scheduler.work_s(name, [tokens for _, tokens in rows])
+            if work_s > self.settings.deadline_s:
+                raise InputTooLong(
+                    f"This request is {work_s:.0f} s of work and is to be answered within "
+                    f"{self.settings.deadline_s:g}; send shorter inputs."
+                )
         job = Job(rows, request, expires_s=time.perf_counter() + self.settings.deadline_s)
         self._scheduler.submit(name, job)
         request.begin(job)

@@ -18,7 +18,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from service.errors import InferenceError, Overloaded, ServiceError, Unavailable
@@ -70,9 +70,9 @@ class Scheduler:
             for index in range(threads)
         ]
 
-    def add(self, name: str, run: Run, queue: Queue, observer: Observer, *, room: float = math.inf) -> None:
-        """Give a model its line; `room` is for batches under way, by their size. Call before `start`."""
-        self._lines[name] = Line(name, queue, run, observer, len(self._threads), room)
+    def add(self, name: str, run: Run, queue: Queue, observer: Observer, *, most: float = math.inf) -> None:
+        """Give a model its line; `most` is what a batch under way may have, by its size. Call before `start`."""
+        self._lines[name] = Line(name, queue, run, observer, len(self._threads), most)
 
     def warm_up(self, narrow: WarmUps, wide: WarmUps) -> None:
         """Passes to run when nobody waits; those of `wide` only while no other worker is busy. Call before `start`."""
@@ -97,6 +97,11 @@ class Scheduler:
                 f"{wait_s:.1f} s of work are waiting and a request may take {self._longest_wait_s:g} s. "
                 "Try again in a moment."
             )
+
+    def work_s(self, name: str, tokens: Sequence[int]) -> float:
+        """What rows of these lengths would take if nothing else waited, by what is known of their costs."""
+        queue = self._lines[name].queue
+        return sum(map(queue.work_s, tokens)) / len(self._threads)
 
     def submit(self, name: str, job: Job, *, accepted: bool = False) -> None:
         """Queue all rows of `job`, or none: raises Overloaded when they don't fit, Unavailable after `close`.
@@ -174,11 +179,9 @@ class Scheduler:
 
     def _put_back(self, batch: Batch) -> None:
         line = batch.line
-        line.running.remove(batch)
-        if batch.rows:
-            line.waiting.append(batch)
+        line.put_back(batch, pressed=any(each.due_s() < math.inf for each in self._lines.values()))
         # This worker goes on with one of them; where there is more to do, somebody else may be asleep.
-        if line.room < math.inf and (len(line.waiting) > 1 or len(line.queue)):
+        if line.most < math.inf and (len(line.waiting) > 1 or len(line.queue)):
             self._lock.notify()
 
     def _next(self) -> Batch | Callable[[], None] | None:
@@ -228,7 +231,6 @@ class Scheduler:
             self._tell(done.written)
         self._answer(done.finished)
         self._report(batch.line, done, ended_s - began_s)
-        batch.rows = [row for row in batch.rows if not row.answered]
 
     def _report(self, line: Line, done: Pass, seconds: float) -> None:
         line.observer.ran(rows=done.rows, tokens=done.tokens, padded_tokens=done.padded_tokens, seconds=seconds)
@@ -256,7 +258,9 @@ class Scheduler:
 
     def _give_up(self, batch: Batch, error: BaseException) -> None:
         """A pass raised: run its rows again one by one, or answer the one row with the error."""
-        rows = [row for row in batch.rows if not row.answered]
+        with self._lock:
+            rows = [row for row in batch.rows if not row.answered]
+            batch.guests.clear()
         if len(rows) > 1:
             log.warning("a batch of %d rows of %s failed and runs again row by row", len(rows), batch.line.name)
             with self._lock:

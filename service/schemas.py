@@ -57,6 +57,9 @@ class AnswerParameters(_Strict):
     handle_impossible_answer: bool = Field(False, description='Allow "" where the context holds no answer.')
 
 
+Strategy = Literal["truncate", "map_reduce", "extractive"]
+
+
 class SummarizeParameters(_Strict):
     """What is left out is the model's own default."""
 
@@ -65,6 +68,16 @@ class SummarizeParameters(_Strict):
     num_beams: int | None = Field(None, ge=1, le=4, description="Texts followed side by side; 1 is greedy.")
     length_penalty: float | None = Field(None, ge=-10, le=10, description="Above 0 favours long texts (beams only).")
     no_repeat_ngram_size: int | None = Field(None, ge=0, le=64, description="Write no n-gram of this size twice.")
+    strategy: Strategy | None = Field(
+        None,
+        description="truncate: read what the model can and leave the rest; map_reduce: summarize the text in pieces, "
+        "then the summaries; extractive: choose sentences, write nothing. If left out map_reduce for a text longer "
+        "than the model reads.",
+    )
+    num_sentences: int | None = Field(None, ge=1, le=100, description="Sentences to choose (extractive only); 3.")
+    sources: bool = Field(
+        False, description="Say for each sentence of the summary which sentences of the text support it."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> SummarizeParameters:
@@ -128,8 +141,30 @@ class Answer(_Result, Span):
     windows: int = Field(description="Overlapping windows that the context was read in.")
 
 
+class Sentence(BaseModel):
+    """A sentence of the text: text[start:end]."""
+
+    start: int
+    end: int
+    score: float
+
+
+class SupportedSentence(BaseModel):
+    """A sentence of the summary: summary[start:end]."""
+
+    start: int
+    end: int
+    sources: list[Sentence] = Field(
+        description="What supports it, best first; scores from 0 to 1, below 0.2 it should be doubted."
+    )
+
+
 class Summary(_Result):
     summary: str
+    strategy: Strategy = Field(description="How it was made.")
+    pieces: int = Field(description="Parts that the text was read in.")
+    sentences: list[Sentence] | None = Field(description="The chosen sentences of the text (extractive), else null.")
+    sources: list[SupportedSentence] | None = Field(description="Null unless asked for.")
     finish_reason: Literal["stop", "length"] = Field(description="Why writing ended: by itself, or max_new_tokens.")
 
 

@@ -43,8 +43,8 @@ class Decoder:
     Batches under way may be joined between any two passes. Rows with unlike numbers of beams take turns in one batch.
     """
 
-    room = ROWS_A_STEP
-    """Of batches under way, for each worker."""
+    most = ROWS_A_STEP
+    """Decoder rows of a batch under way."""
 
     def __init__(self, graphs: Seq2SeqGraphs, special: SpecialTokens) -> None:
         self.graphs = graphs
@@ -124,9 +124,9 @@ class _Running(Running):
         return done
 
     def strain(self, other: Running) -> float:
-        """Rows that a step has already, padding of sources counted as rows; infinite where there would be too many."""
+        """Rows that a step has already, padding of sources counted as rows; infinite before the encoder's pass."""
         assert isinstance(other, _Running)
-        if self._new or other._new or self.size + other.size > ROWS_A_STEP:
+        if self._new or other._new:
             return math.inf
         mine, theirs = self._source_tokens(), other._source_tokens()
         padding = max(0, theirs - mine) * self.size + max(0, mine - theirs) * other.size

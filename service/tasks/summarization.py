@@ -1,22 +1,35 @@
-"""Summarization: an encoder-decoder writes a shorter text."""
+"""Summarization: a shorter text, written by an encoder-decoder or made of the text's own sentences."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
 from service.answers import Answer
 from service.artifact import Artifact
-from service.encoding import Encoding, Tokenizer
+from service.encoding import Encoding, Sentences, Tokenizer
 from service.errors import InvalidInput
-from service.generation.decoding import Decoder, Prompt
+from service.extraction import choose
+from service.generation.decoding import Decoder, Prompt, Reading
 from service.generation.options import GenerationOptions, default_options, special_tokens
 from service.generation.seq2seq import Seq2SeqGraphs
+from service.model import Array
 from service.schemas import SummarizeParameters
-from service.tasks.rounds import Rounds
+from service.sentences import sentence_spans
+from service.sources import support
+from service.tasks.rounds import Rounds, Rows
+from service.tasks.salience import Salience
 
 _DEFAULT_POSITIONS = 512
 _HALF_A_CHARACTER = "\ufffd"  # what some of the bytes of a character are decoded to
+_SENTENCES = 3
+_SOURCES = 3
+# A piece's own summary is a quarter of it at most, or reducing would have no end.
+_PIECE_SHARE = 4
+
+_Written = tuple[list[int], int, int]
+"""Token ids of a text, tokens read for it, tokens written for it."""
 
 
 class Summarization:
@@ -30,6 +43,7 @@ class Summarization:
         self._max_tokens = artifact.max_tokens
         graphs = Seq2SeqGraphs(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self.model = Decoder(graphs, special_tokens(config))
+        self._salience = Salience(artifact)
         self._defaults = default_options(config, artifact.serving)
         self._longest = (
             int(config.get("max_position_embeddings") or config.get("n_positions") or _DEFAULT_POSITIONS) - 1
@@ -39,7 +53,8 @@ class Summarization:
 
     def options(self, parameters: SummarizeParameters) -> GenerationOptions:
         """The model's defaults with the request's choices; raises InvalidInput for more tokens than it can write."""
-        chosen = replace(self._defaults, **parameters.model_dump(exclude_none=True))
+        own = parameters.model_dump(exclude_none=True, exclude={"strategy", "num_sentences", "sources"})
+        chosen = replace(self._defaults, **own)
         if chosen.max_new_tokens > self._longest:
             raise InvalidInput(f"max_new_tokens is {chosen.max_new_tokens}; this model writes {self._longest} at most.")
         if chosen.min_new_tokens > chosen.max_new_tokens:
@@ -50,30 +65,110 @@ class Summarization:
             chosen = replace(chosen, min_new_tokens=chosen.max_new_tokens)
         return chosen
 
-    def prepare(self, text: str, parameters: SummarizeParameters) -> tuple[Prompt, list[tuple[Prompt, int]]]:
-        """What `finish` wants back, and the row to run."""
-        encoding = self._tokenizer.encode(self._prefix + text, self._max_tokens)
-        if encoding.truncated_at is not None:
-            at = max(0, encoding.truncated_at - len(self._prefix))
-            encoding = Encoding(encoding.ids, encoding.type_ids, at)
-        prompt = Prompt(encoding, self.options(parameters))
-        return prompt, [(prompt, len(encoding))]
-
-    def finish(self, prompt: Prompt, outputs: list[list[int]], parameters: SummarizeParameters) -> dict[str, Any]:
-        """The summary, and whether it ended by itself."""
-        del parameters
-        return {
-            "summary": self._tokenizer.decode(outputs[0]),
-            "finish_reason": "length" if len(outputs[0]) >= prompt.options.max_new_tokens else "stop",
-            "truncated": prompt.encoding.truncated_at is not None,
-            "truncated_at": prompt.encoding.truncated_at,
-        }
-
     def run(self, text: str, parameters: SummarizeParameters) -> Rounds:
-        """The summary of one text."""
-        prompt, rows = self.prepare(text, parameters)
-        outputs = yield rows
-        return Answer(self.finish(prompt, outputs, parameters), len(prompt.encoding), len(outputs[0]))
+        """The summary of one text, in as many rounds as its strategy takes."""
+        options = self.options(parameters)
+        if parameters.strategy == "extractive":
+            return (yield from self._extract(text, parameters))
+        whole = self._tokenizer.encode(self._prefix + text, self._max_tokens)
+        cut_at, pieces = whole.truncated_at, [whole]
+        strategy = parameters.strategy or ("truncate" if cut_at is None else "map_reduce")
+        if strategy == "map_reduce" and cut_at is not None:
+            cut_at, pieces = None, self._pieces(text)
+        ids, read, written = yield from self._write(pieces, options)
+        truncated_at = None if cut_at is None else max(0, cut_at - len(self._prefix))
+        result = {
+            "summary": self._tokenizer.decode(ids),
+            "strategy": strategy,
+            "pieces": len(pieces),
+            "sentences": None,
+            "sources": None,
+            "finish_reason": "length" if len(ids) >= options.max_new_tokens else "stop",
+            "truncated": cut_at is not None,
+            "truncated_at": truncated_at,
+        }
+        if parameters.sources:
+            result["sources"], more = yield from self._sources(text[:truncated_at], self._tokenizer.decode(ids))
+            read += more
+        return Answer(result, read, written)
+
+    def _pieces(self, text: str) -> list[Encoding]:
+        return self._tokenizer.pieces(text, self._max_tokens, prefix=self._prefix)
+
+    def _write(self, pieces: list[Encoding], options: GenerationOptions) -> Generator[Rows, list[list[int]], _Written]:
+        """Summarize all pieces side by side, then their summaries, until one is left."""
+        read = written = 0
+        shorter = self._max_tokens // _PIECE_SHARE
+        partial = replace(
+            options,
+            max_new_tokens=min(options.max_new_tokens, shorter),
+            min_new_tokens=min(options.min_new_tokens, shorter),
+        )
+        while True:
+            final = len(pieces) == 1
+            prompts = [Prompt(piece, options if final else partial, final) for piece in pieces]
+            outputs = yield [(prompt, len(prompt.encoding)) for prompt in prompts]
+            read += sum(map(len, pieces))
+            written += sum(map(len, outputs))
+            if final:
+                return outputs[0], read, written
+            pieces = self._pieces(" ".join(filter(None, map(self._tokenizer.decode, outputs))) or ".")
+
+    def _read(self, sentences: Sentences) -> Generator[Rows, list[Array], tuple[Array, Array]]:
+        """Scores and unit vectors of sentences."""
+        readings = [Reading(passage.encoding) for passage in sentences.passages]
+        states = yield [(reading, len(reading.encoding)) for reading in readings]
+        return self._salience.weigh(sentences, states)
+
+    def _extract(self, text: str, parameters: SummarizeParameters) -> Rounds:
+        """The sentences that say most of a text, as they stand."""
+        if not self.model.graphs.gives_states:
+            raise InvalidInput("This model cannot choose sentences: its encoder keeps its states; export it anew.")
+        sentences = self._tokenizer.sentences(text, self._max_tokens)
+        if not sentences.passages:
+            raise InvalidInput("The text holds nothing that the model can read; send text.")
+        scores, units = yield from self._read(sentences)
+        chosen = choose(scores, units, parameters.num_sentences or _SENTENCES)
+        picked = [(*sentences.spans[index], float(scores[index])) for index in chosen]
+        own = [{"start": start, "end": end, "score": score} for start, end, score in picked]
+        summary, places = _joined([text[start:end] for start, end, _ in picked])
+        sources = [
+            {"start": begin, "end": end, "sources": [{**sentence, "score": 1.0}]}
+            for (begin, end), sentence in zip(places, own, strict=True)
+        ]
+        result = {
+            "summary": summary,
+            "strategy": "extractive",
+            "pieces": len(sentences.passages),
+            "sentences": own,
+            "sources": sources if parameters.sources else None,
+            "finish_reason": "stop",
+            "truncated": False,
+            "truncated_at": None,
+        }
+        return Answer(result, sum(len(passage.encoding) for passage in sentences.passages), 0)
+
+    def _sources(self, text: str, summary: str) -> Generator[Rows, list[Array], tuple[list[dict[str, Any]], int]]:
+        """For each sentence of the summary what supports it, and the tokens read for that."""
+        theirs = self._tokenizer.sentences(text, self._max_tokens)
+        spans = sentence_spans(summary)
+        similarity, read = None, 0
+        ours = self._tokenizer.sentences(summary, self._max_tokens)
+        if self.model.graphs.gives_states and theirs.passages and len(ours.spans) == len(spans) > 0:
+            _, units = yield from self._read(theirs)
+            _, own = yield from self._read(ours)
+            similarity = own @ units.T
+            read = sum(len(passage.encoding) for passage in (*theirs.passages, *ours.passages))
+        found = support(
+            [summary[start:end] for start, end in spans], [text[start:end] for start, end in theirs.spans],
+            similarity, _SOURCES,
+        )  # fmt: skip
+        supported = []
+        for (start, end), sources in zip(spans, found, strict=True):
+            places = [(*theirs.spans[index], score) for index, score in sources]
+            own_sources = [{"start": begin, "end": stop, "score": score} for begin, stop, score in places]
+            supported.append({"start": start, "end": end, "sources": own_sources})
+        return supported, read
 
     def text_so_far(self, tokens: list[int]) -> str:
         """What a reader may see of a summary whose beginning these are: no part of a character, no space at the end."""
@@ -82,3 +177,12 @@ class Summarization:
     def text_of(self, result: dict[str, Any]) -> str:
         """What the pieces of a stream add up to."""
         return str(result["summary"])
+
+
+def _joined(sentences: list[str]) -> tuple[str, list[tuple[int, int]]]:
+    """One text of them, a space between, and where each stands in it; their line breaks are spaces then."""
+    places, length, cleaned = [], 0, [" ".join(sentence.split()) for sentence in sentences]
+    for sentence in cleaned:
+        places.append((length, length + len(sentence)))
+        length += len(sentence) + 1
+    return " ".join(cleaned), places
