@@ -102,8 +102,9 @@ class EncoderModel:
         self.cost = self._encoder.cost
         self.warm_up = self._encoder.warm_up
 
-    def rest_s(self) -> float:
+    def rest_s(self, inputs: Encoding) -> float:
         """What a row costs after its pass."""
+        del inputs
         return 0.0
 
     def run(self, rows: list[Row], *, alone: bool) -> Passes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections.abc import Callable
+from typing import Any
 
 from service.cost import CostSurface
 from service.job import Row
@@ -45,9 +46,9 @@ class Queue:
     """
 
     def __init__(
-        self, *, limit: int, cost: CostSurface, urgency: Urgency, rest_s: Callable[[], float] = lambda: 0.0
+        self, *, limit: int, cost: CostSurface, urgency: Urgency, rest_s: Callable[[Any], float] = lambda _: 0.0
     ) -> None:
-        """`limit` in rows; `rest_s` is what a row will cost after the pass that it waits for."""
+        """`limit` in rows; `rest_s`, of a row's inputs, is what it will cost after the pass that it waits for."""
         self.limit = limit
         self.cost = cost
         self._rest_s = rest_s
@@ -61,22 +62,20 @@ class Queue:
     def __len__(self) -> int:
         return len(self._by_length)
 
-    def work_s(self, tokens: int) -> float:
-        """What a row of this length costs, its pass and what comes after."""
-        return self.cost.share_s(tokens) + self._rest_s()
+    def work_s(self, inputs: Any, tokens: int) -> float:
+        """What a row costs, its pass and what comes after."""
+        return self.cost.share_s(tokens) + self._rest_s(inputs)
 
     def put(self, rows: list[Row], *, over: bool = False) -> bool:
         """Take all of `rows`, or none and return False; `over` the limit too, if that is said."""
         if len(self) + len(rows) > self.limit and not over:
             return False
-        rest_s = self._rest_s()
         for row in rows:
             self._arrivals += 1
             row.number = self._arrivals
             row.queued = True
-            pass_s = self.cost.share_s(row.tokens)
-            row.share_s = pass_s + rest_s
-            row.due_s = self._urgency.due_s(row.arrived_s, pass_s)
+            row.share_s = self.work_s(row.inputs, row.tokens)
+            row.due_s = self._urgency.due_s(row.arrived_s, self.cost.share_s(row.tokens))
             insort(self._by_length, (row.tokens, row.number, row))
             heapq.heappush(self._by_due, (row.due_s, row.number, row))
             self.backlog_s += row.share_s

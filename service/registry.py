@@ -208,7 +208,7 @@ class Registry:
                 f"{self.settings.queue_rows}; send fewer or shorter inputs."
             )
         if request.long:
-            work_s = self._scheduler.work_s(name, [tokens for _, tokens in rows])
+            work_s = self._scheduler.work_s(name, rows)
             if work_s > self.settings.deadline_s:
                 raise InputTooLong(
                     f"This request is {work_s:.0f} s of work and is to be answered within "

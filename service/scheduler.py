@@ -98,10 +98,10 @@ class Scheduler:
                 "Try again in a moment."
             )
 
-    def work_s(self, name: str, tokens: Sequence[int]) -> float:
-        """What rows of these lengths would take if nothing else waited, by what is known of their costs."""
+    def work_s(self, name: str, rows: Sequence[tuple[Any, int]]) -> float:
+        """What rows (inputs, length) would take if nothing else waited, by what is known of their costs."""
         queue = self._lines[name].queue
-        return sum(map(queue.work_s, tokens)) / len(self._threads)
+        return sum(queue.work_s(inputs, tokens) for inputs, tokens in rows) / len(self._threads)
 
     def submit(self, name: str, job: Job, *, accepted: bool = False) -> None:
         """Queue all rows of `job`, or none: raises Overloaded when they don't fit, Unavailable after `close`.

@@ -53,9 +53,9 @@ class Decoder:
         self.warm_up = graphs.encoder.warm_up
         self._text_s = _TEXT_S
 
-    def rest_s(self) -> float:
+    def rest_s(self, inputs: Prompt | Reading) -> float:
         """What a row costs after its encoder pass, by what the last ones did."""
-        return self._text_s
+        return self._text_s if isinstance(inputs, Prompt) else 0.0
 
     def wrote(self, texts: int, seconds: float) -> None:
         """So many texts ended, and steps took so long since the last did."""

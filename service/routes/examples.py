@@ -38,6 +38,13 @@ _ABSTRACT = (
 
 SUMMARIZE_EXAMPLES: dict[str, Example] = {
     "one text": {"value": {"inputs": _ABSTRACT}},
+    "as it is written": {"value": {"inputs": _ABSTRACT, "stream": True}},
+    "the best two sentences, and what supports them": {
+        "value": {
+            "inputs": _ABSTRACT,
+            "parameters": {"strategy": "extractive", "num_sentences": 2, "sources": True},
+        }
+    },
     "four beams, 30 tokens at most": {
         "value": {"inputs": [_ABSTRACT], "parameters": {"num_beams": 4, "max_new_tokens": 30}}
     },

@@ -55,7 +55,20 @@ async def answer(body: Annotated[AnswerRequest, Body(openapi_examples=ANSWER_EXA
     raise NotImplementedError
 
 
-@router.post("/summarize", responses={200: {"model": SummarizeResponse}, **_ERRORS})
+_EVENTS = {
+    "schema": {"type": "string"},
+    "example": 'data: {"text":"The paper"}\n\ndata: {"model":"summarizer","results":[...],"usage":{...}}\n\n',
+}
+
+
+@router.post(
+    "/summarize",
+    responses={200: {"model": SummarizeResponse, "content": {"text/event-stream": _EVENTS}}, **_ERRORS},
+)
 async def summarize(body: Annotated[SummarizeRequest, Body(openapi_examples=SUMMARIZE_EXAMPLES)]) -> None:
-    """Write a short text that says what a longer one is about."""
+    """Write a short text that says what a longer one is about, or choose the sentences that do.
+
+    With "stream": true the answer is server-sent events: pieces of the summary, then the whole answer. An error that
+    comes after the first piece is the last event.
+    """
     raise NotImplementedError
