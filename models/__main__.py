@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from models import commands
 from models.artifact import ARTIFACTS
+from models.own.options import Options
+
+
+def _add_finetune(kinds: Any, parents: list[argparse.ArgumentParser]) -> None:
+    finetune = kinds.add_parser("finetune", parents=parents, help=commands.finetune.__doc__)
+    what = finetune.add_mutually_exclusive_group(required=True)
+    what.add_argument("recipe", nargs="?", help="name in models/recipes, or a .toml file")
+    what.add_argument("--task", choices=["classification"], help="train on rows of your own: --data is their file")
+    finetune.add_argument("--base", help="folder or Hub id to start from instead of the recipe's")
+    own = finetune.add_argument_group("with --task")
+    own.add_argument("--serve-as", metavar="NAME", help="what requests will call it; else it stays in --runs")
+    own.add_argument("--test", type=Path, help="file of rows to score on, instead of a tenth of --data")
+    own.add_argument("--text", metavar="COLUMN", help="column of the texts, instead of a guess")
+    own.add_argument("--label", metavar="COLUMN", help="column of the labels, instead of a guess")
+    own.add_argument("--learning-rate", type=float, metavar="RATE", help="instead of one that suits the base's width")
+    own.add_argument("--epochs", type=float, default=Options.epochs, help="at most; held-out rows stop it earlier")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     kinds = parser.add_subparsers(dest="command", required=True)
     data = argparse.ArgumentParser(add_help=False)
-    data.add_argument("--data", type=Path, default=Path("data"), help="folder with the recipe's data files")
+    said = "folder with the recipe's data files; with --task a .csv or .jsonl file"
+    data.add_argument("--data", type=Path, default=Path("data"), help=said)
     runs = argparse.ArgumentParser(add_help=False)
     runs.add_argument("--runs", type=Path, default=Path("runs"), help="folder for checkpoints and exports")
     limit = argparse.ArgumentParser(add_help=False)
     limit.add_argument("--limit", type=int, help="score on this many rows only")
+    artifacts = argparse.ArgumentParser(add_help=False)
+    artifacts.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="folder with the model's folder")
 
-    finetune = kinds.add_parser("finetune", parents=[data, runs], help=commands.finetune.__doc__)
-    finetune.add_argument("recipe", help="name in models/recipes, or a .toml file")
-    finetune.add_argument("--base", help="folder or Hub id to start from instead of the recipe's")
+    _add_finetune(kinds, [data, runs])
     export = kinds.add_parser("export", parents=[runs], help=commands.export.__doc__)
     export.add_argument("recipe")
-    quantize = kinds.add_parser("quantize", parents=[data, runs, limit], help=commands.quantize.__doc__)
+    quantize = kinds.add_parser("quantize", parents=[data, runs, limit, artifacts], help=commands.quantize.__doc__)
     quantize.add_argument("recipe")
-    evaluate = kinds.add_parser("evaluate", parents=[data, limit], help=commands.evaluate.__doc__)
+    evaluate = kinds.add_parser("evaluate", parents=[data, limit, artifacts], help=commands.evaluate.__doc__)
     evaluate.add_argument("name")
-    evaluate.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="folder with the model's folder")
     evaluate.add_argument("--write", action="store_true", help="write metrics.json, the card and the sums anew")
+    probe = kinds.add_parser("probe", parents=[data, limit, artifacts], help=commands.probe.__doc__)
+    probe.add_argument("name")
+    probe.add_argument("--errors", type=int, default=20, help="how many wrong answers to print")
+    sentences = kinds.add_parser("sentences", parents=[data, limit, artifacts], help=commands.sentences.__doc__)
+    sentences.add_argument("name")
     add = kinds.add_parser("add", help=commands.add.__doc__)
     add.add_argument("source", help="Hub id or folder of a transformers model")
     add.add_argument("--name", required=True, help="what requests will call it")

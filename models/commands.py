@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from models.artifact import ARTIFACTS, finish_artifact, model_card
+from models.own.options import OWN_BASE, Options
 from models.recipe import Recipe, load_recipe
 from models.rows import Row, read_rows
 from service.artifact import Artifact
 
 
-def finetune(recipe: str, *, base: str | None, data: Path, runs: Path) -> None:
-    """Train a recipe's stages; goes on from the last checkpoint."""
+def finetune(
+    recipe: str | None, *, base: str | None, data: Path, runs: Path, task: str | None = None, **own: Any
+) -> None:
+    """Train a recipe's stages, or with --task a classifier of your own on a file of texts and labels, which is then
+    exported, quantized and scored as well. Goes on from the last checkpoint.
+    """
+    if recipe is None or task is not None:
+        finetune_own(Options(data=data, base=base or OWN_BASE, **own), runs=runs)
+        return
     from models.finetune.run import finetune_recipe
 
     print(f"trained: {finetune_recipe(load_recipe(recipe), base=base, data=data, runs=runs)}")
+
+
+def finetune_own(own: Options, *, runs: Path) -> None:
+    """Make somebody's own classifier and put it where it is served, or with no name to serve it as beside its run."""
+    from models.own.run import make_classifier
+
+    target = (runs / own.name / "int8" if own.serve_as is None else ARTIFACTS) / own.name
+    made = make_classifier(own, runs=runs, target=target)
+    print(f"artifact: {made}" + ("" if own.serve_as is None else f"; a server started from now on has {own.name!r}"))
 
 
 def export(recipe: str, *, runs: Path) -> None:
@@ -27,13 +45,13 @@ def export(recipe: str, *, runs: Path) -> None:
     print(f"exported: {export_model(str(trained), _fp32(plan, runs), plan.task, serving=serving)}")
 
 
-def quantize(recipe: str, *, data: Path, runs: Path, limit: int | None) -> None:
+def quantize(recipe: str, *, data: Path, runs: Path, limit: int | None, artifacts: Path) -> None:
     """Make the int8 artifact of a recipe, unless it loses more than the recipe allows."""
     from models.evaluate import quantize_scored
 
     plan = load_recipe(recipe)
     rows = evaluation_rows(plan, data, limit)
-    target = ARTIFACTS / plan.name
+    target = artifacts / plan.name
     allowed = plan.evaluation.tolerance
     metrics = quantize_scored(_fp32(plan, runs), target, rows, allowed, name=plan.evaluation.home)
     finish_artifact(target, metrics, model_card(target, plan, metrics))
@@ -57,10 +75,36 @@ def evaluate(name: str, *, data: Path, limit: int | None, artifacts: Path, write
         finish_artifact(folder, metrics, model_card(folder, plan, metrics))
 
 
+def probe(name: str, *, data: Path, limit: int | None, artifacts: Path, errors: int) -> None:
+    """Say what a score does not. Of two labels: spelling, calibration, bias, and the worst errors; of an answering
+    model: calibration, how often it declines, and errors."""
+    from models.answer_probe import answer_report
+    from models.probe import probe_report
+
+    plan = load_recipe(name)
+    report = answer_report if plan.task == "question-answering" else probe_report
+    print(report(Artifact(artifacts / plan.name), evaluation_rows(plan, data, limit), errors=errors))
+
+
 def evaluation_rows(plan: Recipe, data: Path, limit: int | None) -> list[Row]:
-    """The rows that a recipe is scored on, the first `limit` of them if that is given."""
-    rows = [row for file in plan.evaluation.files for row in read_rows(data / file)]
-    return rows[:limit]
+    """The rows that a recipe is scored on, each with its `file`; `limit` of them, evenly spread, if that is given."""
+    rows = [{**row, "file": file} for file in plan.evaluation.files for row in read_rows(data / file)]
+    return rows if limit is None else rows[:: max(1, len(rows) // limit)][:limit]
+
+
+def sentences(name: str, *, data: Path, limit: int | None, artifacts: Path) -> None:
+    """Make a summarizer's sentences.onnx, which chooses sentences, and score it. After `quantize`: it reads int8."""
+    from models.finetune.sentence_scores import score_extraction
+    from models.finetune.sentences import finetune_sentences
+
+    plan = load_recipe(name)
+    folder = artifacts / plan.name
+    finetune_sentences(folder, data)
+    rows = evaluation_rows(plan, data, limit)
+    scores = score_extraction(folder, [{"text": row["abstract"], "summary": row["tldr"]} for row in rows])
+    metrics = {**Artifact(folder).metrics, "extractive": scores}
+    finish_artifact(folder, metrics, model_card(folder, plan, metrics))
+    print(scores)
 
 
 def speed(folder: Path, *, repeats: int, longest: int) -> None:

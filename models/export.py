@@ -55,8 +55,9 @@ def _max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) ->
 def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, object] | None = None) -> Path:
     """Export the model in folder or Hub id `source` to `out`, an artifact folder in fp32; return `out`.
 
-    `task` is a key of OPTIMUM_TASKS. `serving` goes into config.json under "shoal". An encoder becomes model.onnx, an
-    encoder-decoder encoder.onnx and decoder.onnx (`split_seq2seq` says what they read and write).
+    `task` is a key of OPTIMUM_TASKS. `serving` goes into config.json under "shoal", over what training put there. An
+    encoder becomes model.onnx, an encoder-decoder encoder.onnx and decoder.onnx (`split_seq2seq` says what they read
+    and write).
 
     Raises KeyError for an unknown task, NoFastTokenizer, ArtifactError (a Marian that `marian_tokenizer` cannot read),
     SplitError, and what Optimum raises for an architecture that it doesn't know.
@@ -86,6 +87,7 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
         "task": task,
         "precision": "fp32",
         "max_tokens": _max_tokens(config, tokenizer),
+        **facts.get("shoal", {}),
         **(serving or {}),
     }
     (out / "config.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")

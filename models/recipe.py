@@ -49,6 +49,12 @@ class Training(_Section):
     attention: Literal["eager", "sdpa"] = "sdpa"
     label_smoothing: float = 0.0
     save_steps: int = 500
+    average_from: float | None = None
+    """From this part of the steps on (0.5: the second half) the mean of the weights is kept, not the last ones."""
+    decay_from: float | None = None
+    """From this part of the steps on the learning rate falls to 0; before it is constant. None: it falls all along."""
+    patience: int | None = None
+    """Epochs without a better score on held-out rows after which training stops; the best epoch's weights stay."""
     extra: dict[str, float] = Field(default_factory=dict)
     """What only one task's training knows, such as `no_answer` for question answering."""
 
@@ -59,6 +65,18 @@ class Stage(_Section):
     name: str
     sources: tuple[Source, ...]
     training: Training
+
+
+class HeldOut(_Section):
+    """Rows of the first source that no stage trains on, for early stopping and for the scores' temperature."""
+
+    rows: int
+    seed: int = 13
+    source: int = 0
+    """The first stage's source that they come from."""
+    whole_texts: bool = False
+    """For data that holds parts of its own texts: only whole ones are held out, and all their parts with them."""
+    min_words: int = 1
 
 
 class Seq2Seq(_Section):
@@ -91,6 +109,7 @@ class Recipe(_Section):
     stages: tuple[Stage, ...]
     evaluation: Evaluation
     seq2seq: Seq2Seq | None = None
+    held_out: HeldOut | None = None
     notes: str = ""
     """The model card's limits, in Markdown."""
     serving: dict[str, object] = Field(default_factory=dict)

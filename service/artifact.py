@@ -142,7 +142,8 @@ class Artifact:
     def size_bytes(self) -> int:
         """Of the graphs that are loaded, and of weights that they keep beside them."""
         beside = [path for kind in ("*.bin", "*.onnx_data") for path in self.folder.glob(kind)]
-        return sum(path.stat().st_size for path in (*self.graphs, *beside))
+        scorer = [self.sentence_scorer] if self.sentence_scorer else []
+        return sum(path.stat().st_size for path in (*self.graphs, *scorer, *beside))
 
     def verify(self) -> None:
         """Compare every file that SHA256SUMS lists; raises ArtifactError on the first that differs.

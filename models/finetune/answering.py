@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, DataCollatorWithPadding
 
+from models.calibration import fold
+from models.finetune.abstention import fit_no_answer, fit_span_temperature, read_rows
+from models.finetune.passages import crop_rows, join_rows
 from models.finetune.trainer import train_stage
+from models.finetune.unanswerable import hard_unanswerable_rows
 from models.recipe import Recipe, Stage, Training
 from models.rows import Row, pick_rows
 
@@ -73,11 +77,35 @@ def window_features(rows: list[Row], tokenizer: Any, training: Training) -> list
     return features
 
 
-def finetune_reader(_recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path) -> tuple[Any, Any]:
+def held_out_questions(recipe: Recipe, data: Path) -> list[Row]:
+    """Answerable rows that no stage trains on, nor on their contexts: those that the first stage's cap leaves out."""
+    plan = recipe.held_out
+    if plan is None:
+        return []
+    first = recipe.stages[0]
+    seen = {row["context"] for row in pick_rows(first.sources, data, first.training.seed)}
+    whole = first.sources[plan.source].model_copy(update={"cap": None, "repeat": 1})
+    rows = [row for row in pick_rows((whole,), data, plan.seed) if row["context"] not in seen]
+    answered = [row for row in rows if any(row["answers"]["text"])]
+    return random.Random(plan.seed).sample(answered, min(plan.rows, len(answered)))
+
+
+def training_rows(recipe: Recipe, stage: Stage, data: Path) -> list[Row]:
+    """The stage's rows, their contexts cropped and joined, and the made ones without an answer, as `extra` says."""
+    training, extra = stage.training, stage.training.extra
+    held = {row["context"] for row in held_out_questions(recipe, data)}
+    rows = [row for row in pick_rows(stage.sources, data, training.seed) if row["context"] not in held]
+    blind = unanswerable_rows(rows, extra.get("no_answer", 0.0), training.seed)
+    rows = join_rows(rows, int(extra.get("join", 0)), training.seed)
+    rows = crop_rows(rows, extra.get("crop", 0.0), training.seed)
+    shares = {way: extra.get(way, 0.0) for way in ("removed", "alike", "swapped")}
+    return rows + blind + hard_unanswerable_rows(rows, **shares, seed=training.seed)
+
+
+def finetune_reader(recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path) -> tuple[Any, Any]:
     """Train a span head on `start`; return (model, tokenizer)."""
     training = stage.training
-    rows = pick_rows(stage.sources, data, training.seed)
-    rows += unanswerable_rows(rows, training.extra.get("no_answer", 0.0), training.seed)
+    rows = training_rows(recipe, stage, data)
     tokenizer = AutoTokenizer.from_pretrained(start)
     torch.manual_seed(training.seed)
     model = AutoModelForQuestionAnswering.from_pretrained(
@@ -88,4 +116,23 @@ def finetune_reader(_recipe: Recipe, stage: Stage, *, start: str, data: Path, ru
     )
     features = window_features(rows, tokenizer, training)
     collate = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
-    return train_stage(model, tokenizer, features, collate, training, run=run), tokenizer
+    train_stage(model, tokenizer, features, collate, training, run=run)
+    if recipe.held_out is not None and stage is recipe.stages[-1]:
+        calibrate_reader(model, tokenizer, held_out_questions(recipe, data), training)
+    return model, tokenizer
+
+
+def calibrate_reader(model: Any, tokenizer: Any, held: list[Row], training: Training) -> None:
+    """Fold the temperature that `held` asks for into the head, and put the "no answer" logit's bias into the config.
+
+    The bias is for as many questions without an answer as with one, made from the held-out ones in every way.
+    """
+    third = 1 / 3
+    rows = held + hard_unanswerable_rows(held, removed=third, alike=third, swapped=third, seed=training.seed)
+    stride = int(training.extra.get("stride", 96))
+    readings = read_rows(model, tokenizer, rows, max_length=training.max_length, stride=stride)
+    bias, f1 = fit_no_answer(readings)
+    temperature = fit_span_temperature(readings, bias)
+    fold(model, temperature)
+    model.config.shoal = {"no_answer_bias": round(bias / temperature, 3)}
+    print(f"held out: F1 {100 * f1:.2f} of {len(rows)} rows, half without an answer; temperature {temperature:.3f}")

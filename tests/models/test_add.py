@@ -95,7 +95,7 @@ def test_evaluate_says_whether_a_bar_is_reached_and_writes_when_told(
     folder = Path(shutil.copytree(ARTIFACTS / "sentiment", tmp_path / "artifacts" / "sentiment"))
     before = Artifact(folder).metrics
     commands.evaluate("sentiment", data=tmp_path, limit=None, artifacts=folder.parent, write=False)
-    assert "accuracy: 0.00  (bar 90: MISSED)" in capsys.readouterr().out
+    assert "accuracy: 0.00  (bar 91.5: MISSED)" in capsys.readouterr().out
     assert Artifact(folder).metrics == before
     commands.evaluate("sentiment", data=tmp_path, limit=None, artifacts=folder.parent, write=True)
     after = Artifact(folder)

@@ -11,11 +11,11 @@ import pytest
 import torch
 import transformers
 
-from models.finetune.answering import unanswerable_rows, window_features
+from models.finetune.answering import held_out_questions, training_rows, unanswerable_rows, window_features
 from models.finetune.run import finetune_recipe
 from models.finetune.seq2seq import build_seq2seq, train_tokenizer
 from models.finetune.summarization import supporting_sentences
-from models.recipe import Evaluation, Recipe, Seq2Seq, Source, Stage, Training
+from models.recipe import Evaluation, HeldOut, Recipe, Seq2Seq, Source, Stage, Training
 from tests.models.tiny import SENTENCES, make_model
 
 TRAINING = Training(epochs=6, batch_size=4, learning_rate=5e-3, max_length=32, seed=3, warmup_ratio=0.0)
@@ -117,6 +117,62 @@ def test_unanswerable_rows_hold_no_answer() -> None:
         wanted = next(each["answers"]["text"][0] for each in rows if each["question"] == row["question"])
         assert wanted not in row["context"]
         assert row["answers"]["text"] == []
+
+
+def asked(count: int) -> list[dict[str, Any]]:
+    rows = []
+    for n in range(count):
+        before = f"{SENTENCES[n % 5]} Letter {n} was written by "
+        context = f"{before}Author{n} of Town{n} in {1900 + n}. {SENTENCES[0]}"
+        answers = {"text": [f"Author{n}"], "answer_start": [len(before)]}
+        rows.append({"question": f"who wrote letter {n} in {1900 + n}?", "context": context, "answers": answers})
+    return rows
+
+
+def reader_plan(training: Training) -> Recipe:
+    source = Source(files=("rows.jsonl",), home="", licence="")
+    first = Stage(name="first", sources=(source.model_copy(update={"cap": 20}),), training=training)
+    second = Stage(name="second", sources=(source,), training=training)
+    plan = recipe("question-answering", held_out=HeldOut(rows=8))
+    return plan.model_copy(update={"stages": (first, second)})
+
+
+def test_held_out_questions_are_those_that_no_stage_sees(tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "data", asked(40))
+    plan = reader_plan(TRAINING)
+    held = {row["context"] for row in held_out_questions(plan, data)}
+    seen = [{row["context"] for row in training_rows(plan, stage, data)} for stage in plan.stages]
+    assert [len(held), len(seen[0]), len(seen[1])] == [8, 20, 32]
+    assert not held & (seen[0] | seen[1])
+
+
+def test_a_reader_learns_its_temperature_and_when_to_decline(base: Path, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "data", asked(40))
+    extra = {"stride": 8.0, "crop": 0.5, "removed": 0.2, "swapped": 0.5}
+    training = TRAINING.model_copy(update={"epochs": 1.0, "extra": extra, "decay_from": 0.5})
+    final = finetune_recipe(reader_plan(training), base=str(base), data=data, runs=tmp_path / "runs")
+    assert isinstance(json.loads((final / "config.json").read_text())["shoal"]["no_answer_bias"], float)
+    # Between stages nothing is fitted.
+    assert "shoal" not in json.loads((final.parents[1] / "first" / "final" / "config.json").read_text())
+
+
+def test_the_learning_rate_stays_and_then_falls(base: Path, tmp_path: Path) -> None:
+    rows = [{"text": SENTENCES[index % 2], "label": index % 2} for index in range(16)]
+    data = write_rows(tmp_path / "data", rows)
+    # 4 batches an epoch; 2 epochs and a half
+    training = TRAINING.model_copy(update={"epochs": 2.5, "decay_from": 0.6, "save_steps": 1})
+    rates = []
+    keep = torch.optim.AdamW.step
+
+    def noting(self: Any, *given: Any, **named: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"] / training.learning_rate)
+        return keep(self, *given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", noting)
+        plan = recipe("text-classification", training, labels=("bad", "good"))
+        finetune_recipe(plan, base=str(base), data=data, runs=tmp_path / "runs")
+    assert rates == pytest.approx([1, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
 
 
 def test_supporting_sentences_keep_their_order_and_their_budget() -> None:
