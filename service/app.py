@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator
@@ -58,7 +59,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             yield
         finally:
-            registry.close()
+            # Off the event loop, which meanwhile tells those whose requests uvicorn has cancelled.
+            await asyncio.to_thread(registry.close)
 
     app = Application(
         title="Shoal",

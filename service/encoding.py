@@ -129,7 +129,9 @@ class Tokenizer:
         found: list[Encoding] = []
         while waiting:
             chosen = waiting.pop()
-            encoding = self.encode(prefix + text[spans[chosen.start][0] : spans[chosen.stop - 1][1]], max_tokens)
+            # Runs of space are single ones here too, as they were counted.
+            piece = " ".join(text[spans[chosen.start][0] : spans[chosen.stop - 1][1]].split())
+            encoding = self.encode(prefix + piece, max_tokens)
             if encoding.truncated_at is not None and len(chosen) > 1:
                 # Together they have a few tokens more than each by itself.
                 middle = chosen.start + len(chosen) // 2

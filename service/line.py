@@ -52,7 +52,8 @@ class Batch:
         """Of its line's room."""
         if not isinstance(self.passes, Running):
             return len(self.rows)
-        return self.passes.size + sum(guest.size for guest in self.guests)
+        # Guests first: one that takes its seat meanwhile is counted twice, not left out.
+        return sum(guest.size for guest in self.guests) + self.passes.size
 
     def strain(self, other: Batch) -> float:
         """What it would cost to take `other` in; infinite where it may not join, as what failed in company before."""
@@ -72,7 +73,8 @@ class Batch:
         """Before a pass."""
         while self.guests:
             assert isinstance(self.passes, Running)
-            self.passes.absorb(self.guests.pop(0))
+            self.passes.absorb(self.guests[0])
+            del self.guests[0]  # not before: another worker may be looking for room
 
 
 def _due_s(batch: Batch) -> float:

@@ -233,7 +233,8 @@ class Scheduler:
         self._report(batch.line, done, ended_s - began_s)
 
     def _report(self, line: Line, done: Pass, seconds: float) -> None:
-        line.observer.ran(rows=done.rows, tokens=done.tokens, padded_tokens=done.padded_tokens, seconds=seconds)
+        if done.rows:  # else rows only left
+            line.observer.ran(rows=done.rows, tokens=done.tokens, padded_tokens=done.padded_tokens, seconds=seconds)
         if done.saved:
             line.observer.saved(done.saved)
 
@@ -259,19 +260,19 @@ class Scheduler:
     def _give_up(self, batch: Batch, error: BaseException) -> None:
         """A pass raised: run its rows again one by one, or answer the one row with the error."""
         with self._lock:
+            batch.again = True  # nobody joins any more, and would be lost
             rows = [row for row in batch.rows if not row.answered]
             batch.guests.clear()
+            batch.rows = []
         if len(rows) > 1:
             log.warning("a batch of %d rows of %s failed and runs again row by row", len(rows), batch.line.name)
             with self._lock:
                 batch.line.waiting += [Batch(batch.line, [row], row.due_s, again=True) for row in rows]
-                batch.rows = []
                 self._lock.notify_all()
             return
         log.error("a row of %s failed", batch.line.name, exc_info=error)
         told = error if isinstance(error, ServiceError) else InferenceError("The model failed on this input.")
         self._answer([(row, told) for row in rows])
-        batch.rows = []
         batch.line.observer.failed(len(rows))
 
     def _answer(self, answers: list[tuple[Row, Any]]) -> None:

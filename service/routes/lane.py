@@ -97,8 +97,11 @@ class Lane:
         """Server-sent events: pieces of text, then the whole answer. What fails before the first is a plain refusal."""
         registry: Registry = self._state.registry
         pieces = registry.stream(self._route, _inputs(request), request.parameters, request.model)
-        async with aclosing(pieces):
-            await self._send_events(pieces, send)
+        try:
+            async with aclosing(pieces):
+                await self._send_events(pieces, send)
+        except asyncio.CancelledError as error:  # as in _answer
+            raise Unavailable(_CLOSING) from error
 
     async def _send_events(self, pieces: AsyncGenerator[str | Inference], send: Send) -> None:
         started = False
@@ -145,6 +148,8 @@ async def _while_there(receive: Receive, work: Coroutine[Any, Any, Any]) -> Any:
     try:
         await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)  # how it ends is told to nobody
             raise _ClientLeft
         return task.result()
     except asyncio.CancelledError:

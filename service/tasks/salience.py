@@ -28,7 +28,7 @@ class Salience:
             outputs = self._graph.run_arrays({"vectors": vectors, "features": features(text.lengths)})
             return outputs["scores"], outputs["units"]
         centred = vectors - vectors.mean(axis=0)
-        units = centred / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+        units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
         whole = vectors.mean(axis=0)
         central = vectors @ whole / np.maximum(np.linalg.norm(vectors, axis=1) * np.linalg.norm(whole), 1e-6)
         return central, units

@@ -628,3 +628,173 @@ def test_the_cache_answers_what_a_full_queue_would_refuse(zoo: Path) -> None:
                 await waiting
 
     run(story)
+
+
+# --- Requests of several rounds --------------------------------------------------------------------------------------
+
+TEXT = "paris is the capital. the bad is weak. " * 12
+
+
+class Paused:
+    """A summarization that waits between its rounds, on the thread that asks it, until its gate is opened."""
+
+    route = "summarize"
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+        self.gate = Gate()
+
+    def run(self, text: str, parameters: Any) -> Any:
+        rounds = self._task.run(text, parameters)
+        outputs = yield next(rounds)
+        self.gate.reached.set()
+        assert self.gate.opened.wait(PATIENCE_S)
+        while True:
+            try:
+                rows = rounds.send(outputs)
+            except StopIteration as end:
+                return end.value
+            outputs = yield rows
+
+
+@asynccontextmanager
+async def between_rounds(registry: Registry) -> AsyncIterator[tuple[asyncio.Task[Any], Paused]]:
+    """A long summary whose first round is over and whose second has not begun."""
+    writer = registry.models["writer"]
+    task = Paused(writer.task)
+    registry.models["paused"] = Served(writer.artifact, task, writer.metrics)
+    # Long for the registry, so that it advances off the event loop; more space says nothing more.
+    text = TEXT + " " * 10_000
+    asked = asyncio.create_task(registry.infer("summarize", [text], SummarizeParameters(), "paused"))
+    assert await asyncio.to_thread(task.gate.reached.wait, PATIENCE_S)
+    try:
+        yield asked, task
+    finally:
+        task.gate.opened.set()
+
+
+async def at_rest(registry: Registry) -> None:
+    """No row waits or runs, and the last pass is reported."""
+    lines = registry._scheduler._lines.values()
+
+    def empty() -> bool:
+        return not any(line.waiting or line.running or len(line.queue) for line in lines)
+
+    await asyncio.to_thread(eventually, empty)
+    await settle()
+
+
+async def nothing_is_left(registry: Registry) -> None:
+    """Of any request."""
+    await at_rest(registry)
+    assert not registry._advancing
+    assert not registry._answers._under_way
+
+
+def test_a_second_round_is_not_refused_when_the_queue_is_full(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, queue_rows=12) as registry:
+            alone = await registry.infer("summarize", [TEXT], SummarizeParameters(), None)
+            async with between_rounds(registry) as (asked, task), held(registry) as gate:
+                words = [
+                    "good",
+                    "bad",
+                    "weak",
+                    "slow",
+                    "paris",
+                    "rival",
+                    "void",
+                    "the",
+                    "is",
+                    "in",
+                    "strong",
+                    "capital",
+                ]
+                filling = asyncio.create_task(registry.infer("summarize", words, SummarizeParameters(), None))
+                await settle()
+                with pytest.raises(Overloaded):
+                    await registry.infer("summarize", ["one more"], SummarizeParameters(), None)
+                task.gate.opened.set()
+                await asyncio.to_thread(eventually, lambda: registry._scheduler.depths()["writer"] == 13)
+                gate.opened.set()
+                assert (await asked).results == alone.results
+                assert len((await filling).results) == 12
+            await nothing_is_left(registry)
+        assert alone.results[0]["pieces"] > 1
+
+    run(story)
+
+
+def test_a_deadline_in_the_second_round_is_told(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, deadline_s=0.5) as registry:
+            async with between_rounds(registry) as (asked, task):
+                expires_s = time.monotonic() + 0.5
+                await asyncio.to_thread(eventually, lambda: time.monotonic() > expires_s)
+                task.gate.opened.set()
+                with pytest.raises(DeadlineExceeded):
+                    await asked
+            await nothing_is_left(registry)
+            assert (await registry.infer("summarize", ["good"], SummarizeParameters(), None)).results
+
+    run(story)
+
+
+def test_close_between_rounds_is_told(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry:
+            async with between_rounds(registry) as (asked, task):
+                await asyncio.to_thread(registry.close)
+                task.gate.opened.set()
+                with pytest.raises(Unavailable):
+                    await asked
+            await nothing_is_left(registry)
+
+    run(story)
+
+
+def test_who_leaves_between_rounds_leaves_nothing_behind(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry:
+            async with between_rounds(registry) as (asked, task):
+                asked.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asked
+                await at_rest(registry)
+                ran = figure("shoal_batch_rows_sum", "writer")
+                task.gate.opened.set()
+                await asyncio.gather(*registry._advancing)
+            await nothing_is_left(registry)
+            assert figure("shoal_batch_rows_sum", "writer") == ran, "its second round is not run"
+            assert (await registry.infer("summarize", ["good"], SummarizeParameters(), None)).results
+
+    run(story)
+
+
+@pytest.mark.slow
+def test_a_text_of_the_largest_size_is_answered_by_the_default_model_or_refused() -> None:
+    words = (
+        "The committee of the town met on Tuesday to talk about bridge number {}. Nobody from {} was there to object. "
+    )
+    text = "".join(words.format(number, number * 7) for number in range(3000))[:200_000]
+
+    async def story() -> None:
+        settings = Settings(models="summarizer")
+        registry = Registry(settings)
+        registry.start()
+        try:
+            parameters = SummarizeParameters(strategy="extractive")
+            began_s = time.monotonic()
+            asked = registry.infer("summarize", [text], parameters, None)
+            (done,) = await asyncio.gather(asked, return_exceptions=True)
+            if isinstance(done, BaseException):
+                assert isinstance(done, InputTooLong | DeadlineExceeded), done
+            else:
+                (result,) = done.results
+                assert [text[each["start"] : each["end"]][-1] for each in result["sentences"]] == ["."] * 3
+                assert result["truncated"] is False
+            assert time.monotonic() - began_s < settings.deadline_s + 2
+        finally:
+            await asyncio.to_thread(registry.close)
+
+    run(story)

@@ -258,8 +258,11 @@ def decoder_graph(path: Path, *, copy: float = 100.0, noise: Array | None = None
     )
 
 
-def static_decoder_graph(path: Path, *, copy: float = 100.0, noise: Array | None = None) -> None:
-    """As `decoder_graph`, over static caches: rows at any places, the beams of a text over one source."""
+def static_decoder_graph(path: Path, *, copy: float = 100.0, noise: Array | None = None, slow_turns: int = 0) -> None:
+    """As `decoder_graph`, over static caches: rows at any places, the beams of a text over one source.
+
+    Each pass takes `slow_turns` multiplications of 256 x 256.
+    """
     noise = np.zeros((1, len(VOCABULARY)), dtype=np.float32) if noise is None else noise.astype(np.float32)
     past, cross = "past_key_values.0.decoder", "past_key_values.0.encoder"
     nodes = [
@@ -302,7 +305,9 @@ def static_decoder_graph(path: Path, *, copy: float = 100.0, noise: Array | None
         helper.make_node("Mod", ["whole", "states"], ["state"]),
         helper.make_node("Gather", ["noise", "state"], ["noises"]),
         helper.make_node("Add", ["loud", "noises"], ["both"]),
-        helper.make_node("Unsqueeze", ["both", "one"], ["logits"]),
+        *_spin(),
+        helper.make_node("Add", ["both", "nothing"], ["all"]),
+        helper.make_node("Unsqueeze", ["all", "one"], ["logits"]),
     ]
     cell = (TensorProto.FLOAT, ["rows", 1, "room", 1])
     _save(
@@ -329,6 +334,9 @@ def static_decoder_graph(path: Path, *, copy: float = 100.0, noise: Array | None
             "nought": np.array(0),
             "single": np.array(1),
             "silence": np.array(0, dtype=np.float32),
+            "cost": np.full(noise.shape[1], slow_turns, dtype=np.int64),
+            "square": np.eye(256, dtype=np.float32),
+            "zero": np.array(0, dtype=np.float32),
             "copy": np.array(copy, dtype=np.float32),
             "noise": noise,
             "states": np.array([len(noise)]),
@@ -376,7 +384,13 @@ def reader(
 
 
 def summarizer(
-    folder: Path, *, copy: float = 100.0, noise: Array | None = None, static: bool = True, **config: Any
+    folder: Path,
+    *,
+    copy: float = 100.0,
+    noise: Array | None = None,
+    static: bool = True,
+    slow_turns: int = 0,
+    **config: Any,
 ) -> Path:
     """Writes the first words of its source, 12 tokens if nobody says how many; over static or growing caches."""
     facts = {
@@ -389,7 +403,27 @@ def summarizer(
     }
     folder = _folder(folder, facts | config, None)
     encoder_graph(folder / "encoder.onnx")
-    (static_decoder_graph if static else decoder_graph)(folder / "decoder.onnx", copy=copy, noise=noise)
+    if static:
+        static_decoder_graph(folder / "decoder.onnx", copy=copy, noise=noise, slow_turns=slow_turns)
+    else:
+        decoder_graph(folder / "decoder.onnx", copy=copy, noise=noise)
+    return folder
+
+
+def byte_summarizer(folder: Path, **config: Any) -> Path:
+    """As `summarizer`, with RoBERTa's way to tokenize: a character may be several tokens."""
+    facts = {
+        "architectures": ["ToyForConditionalGeneration"],
+        "max_position_embeddings": 64,
+        "pad_token_id": 1,
+        "decoder_start_token_id": 0,
+        "eos_token_id": 2,
+    }
+    tokenizer = byte_level()
+    vocabulary = tokenizer.get_vocab_size()
+    folder = _folder(folder, facts | config, tokenizer)
+    encoder_graph(folder / "encoder.onnx", vocabulary)
+    static_decoder_graph(folder / "decoder.onnx", noise=np.zeros((1, vocabulary)))
     return folder
 
 

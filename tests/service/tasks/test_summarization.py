@@ -24,6 +24,10 @@ def summarize(task: Summarization, text: str, **parameters: Any) -> dict[str, An
 def test_a_text_is_written_until_it_ends_by_itself(tmp_path: Path) -> None:
     assert summarize(made(tmp_path), "Good Paris is the capital") == {
         "summary": "good paris is the capital",
+        "strategy": "truncate",
+        "pieces": 1,
+        "sentences": None,
+        "sources": None,
         "finish_reason": "stop",
         "truncated": False,
         "truncated_at": None,
@@ -37,8 +41,9 @@ def test_a_text_that_reaches_its_limit_says_so(tmp_path: Path) -> None:
 
 def test_an_input_that_is_too_long_says_where_reading_stopped(tmp_path: Path) -> None:
     text = "good " * 100
-    result = summarize(made(tmp_path), text)
+    result = summarize(made(tmp_path), text, strategy="truncate")
     assert result["truncated"] is True
+    assert (result["strategy"], result["pieces"]) == ("truncate", 1)
     assert text[: result["truncated_at"]].split() == ["good"] * 62
 
 
@@ -49,7 +54,7 @@ def test_a_prefix_of_the_models_is_read_first_but_not_counted(tmp_path: Path, pr
     task = made(tmp_path, **prefix)
     assert summarize(task, "good paris")["summary"] == "bad bad good paris"
     text = "good " * 100
-    assert text[: summarize(task, text)["truncated_at"]].split() == ["good"] * 60
+    assert text[: summarize(task, text, strategy="truncate")["truncated_at"]].split() == ["good"] * 60
 
 
 def test_parameters_go_over_the_models_defaults(tmp_path: Path) -> None:
@@ -71,3 +76,137 @@ def test_a_least_above_the_most_is_refused_or_lowered_where_it_is_the_models_own
     assert task.options(SummarizeParameters(max_new_tokens=3)).min_new_tokens == 3
     with pytest.raises(InvalidInput, match="min_new_tokens is 20"):
         task.options(SummarizeParameters(min_new_tokens=20))
+
+
+# --- Texts that are longer than the model reads ----------------------------------------------------------------------
+
+SENTENCES = ["Paris is the capital.", "The bad is weak.", "It is good in the capital.", "Slow is the rival."] * 12
+TEXT = " ".join(SENTENCES)
+
+
+def first_round(task: Summarization, text: str, **parameters: Any) -> list[Any]:
+    """The inputs of the rows that are run first."""
+    return [row for row, _ in next(task.run(text, SummarizeParameters(**parameters)))]
+
+
+def words_read(task: Summarization, text: str, **parameters: Any) -> list[str]:
+    rows = first_round(task, text, **parameters)
+    assert all(len(row.encoding) <= 64 for row in rows)
+    return " ".join(task._tokenizer.decode(list(row.encoding.ids)) for row in rows).split()
+
+
+def test_a_long_text_is_read_in_pieces_unless_told_otherwise(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    result = summarize(task, TEXT)
+    assert (result["strategy"], result["truncated"], result["truncated_at"]) == ("map_reduce", False, None)
+    assert result["pieces"] == len(first_round(task, TEXT)) > 1
+    assert summarize(task, TEXT, strategy="map_reduce") == result
+    assert summarize(task, TEXT) == result, "deterministic"
+    short = summarize(task, "Paris is good", strategy="map_reduce")
+    assert (short["strategy"], short["pieces"], short["summary"]) == ("map_reduce", 1, "paris is good")
+
+
+def test_pieces_hold_every_token_of_the_text_in_order(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    assert words_read(task, TEXT) == task._tokenizer.decode(list(task._tokenizer.encode(TEXT, 10_000).ids)).split()
+    rows = first_round(task, TEXT)
+    assert [row.final for row in rows] == [False] * len(rows)
+
+
+@pytest.mark.parametrize("text", ["x" * 700, "good" + " " * 5000 + "paris", "日本語。" * 100, "a\n\nb\t\tc " * 100])
+def test_texts_that_no_border_divides_are_read_to_their_end(tmp_path: Path, text: str) -> None:
+    toys.byte_summarizer(tmp_path)
+    task = Summarization(Artifact(tmp_path), batch_tokens=256, wide_threads=1)
+    read = "".join(words_read(task, text))
+    assert read == "".join(text.split())
+    result = summarize(task, text, max_new_tokens=8)
+    assert result["truncated"] is False
+    assert result["strategy"] == "map_reduce"
+
+
+def test_a_least_above_what_a_piece_may_write_is_lowered_for_pieces_only(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    rows = first_round(task, TEXT, min_new_tokens=30, max_new_tokens=40)
+    assert {(row.options.min_new_tokens, row.options.max_new_tokens) for row in rows} == {(16, 16)}
+    answer = answered(task, TEXT, SummarizeParameters(min_new_tokens=30, max_new_tokens=40))
+    assert 30 <= len(task._tokenizer.encode(answer.result["summary"], 64).ids) - 2 <= 40
+
+
+def test_all_rounds_are_counted(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    text = " ".join(SENTENCES[:20])
+    rows = first_round(task, text, max_new_tokens=3)
+    answer = answered(task, text, SummarizeParameters(max_new_tokens=3))
+    assert answer.output_tokens == 3 * len(rows) + 3
+    assert answer.input_tokens > sum(len(row.encoding) for row in rows)
+
+
+# --- Extractive ------------------------------------------------------------------------------------------------------
+
+STORY = "Paris is the capital.\nGood  is strong!  Void void void.\n\nParis is the capital. The bad is weak? It is slow."
+
+
+def test_chosen_sentences_stand_in_the_text_in_its_order(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    for count in range(1, 8):
+        result = summarize(task, STORY, strategy="extractive", num_sentences=count)
+        sentences = [STORY[each["start"] : each["end"]] for each in result["sentences"]]
+        assert len(sentences) == min(count, 5), "of two that are the same only one"
+        assert result["summary"] == " ".join(" ".join(sentence.split()) for sentence in sentences)
+        starts = [each["start"] for each in result["sentences"]]
+        assert starts == sorted(starts)
+        assert all(sentence[0].isupper() and sentence[-1] in ".!?" for sentence in sentences)
+        assert (result["strategy"], result["truncated"], result["sources"]) == ("extractive", False, None)
+    assert len(summarize(task, STORY, strategy="extractive")["sentences"]) == 3
+
+
+def test_an_extractive_summary_reads_a_text_of_any_length_and_writes_nothing(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    answer = answered(task, TEXT, SummarizeParameters(strategy="extractive"))
+    assert answer.result["pieces"] > 1
+    assert answer.output_tokens == 0
+    assert answer.input_tokens > 200
+
+
+def test_a_model_whose_encoder_keeps_its_states_cannot_choose(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    task.model.graphs.gives_states = False
+    with pytest.raises(InvalidInput, match="cannot choose sentences"):
+        summarize(task, STORY, strategy="extractive")
+    written = summarize(task, STORY, sources=True)
+    assert written["sources"][0]["sources"], "by words alone"
+
+
+# --- Sources ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["truncate", "map_reduce", "extractive"])
+@pytest.mark.parametrize("text", [STORY, TEXT])
+def test_sources_are_sentences_of_the_text_for_each_of_the_summary(tmp_path: Path, strategy: str, text: str) -> None:
+    task = made(tmp_path)
+    plain = summarize(task, text, strategy=strategy)
+    result = summarize(task, text, strategy=strategy, sources=True)
+    assert plain == result | {"sources": None}
+    assert result["sources"]
+    end = 0
+    for supported in result["sources"]:
+        assert not result["summary"][end : supported["start"]].strip()
+        end = supported["end"]
+        sentence = result["summary"][supported["start"] : end].lower()
+        scores = [source["score"] for source in supported["sources"]]
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 < score <= 1 for score in scores)
+        best = supported["sources"][0]
+        found = " ".join(text[best["start"] : best["end"]].split()).lower()
+        if strategy == "extractive":
+            assert (found, scores) == (sentence, [1.0])
+        assert set(sentence.replace(".", " ").split()) & set(found.replace(".", " ").split())
+    assert end == len(result["summary"])
+
+
+def test_sources_lie_in_what_was_read(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    result = summarize(task, TEXT, strategy="truncate", sources=True)
+    assert result["truncated_at"] < len(TEXT)
+    ends = [source["end"] for each in result["sources"] for source in each["sources"]]
+    assert max(ends) <= result["truncated_at"]
