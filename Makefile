@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-models workshop check format lock tools hook clean ceiling bench compare
+.PHONY: help serve test test-models workshop check format lock tools hook clean ceiling bench compare generation
 .DELETE_ON_ERROR:
 
 help: ## Print this list
@@ -41,6 +41,9 @@ bench: $(VENV)/test.stamp ## The server under load, as shares of that limit; wan
 
 compare: $(VENV)/test.stamp ## Ours beside other servers on the same model; installs them (ARGS='--only NAME --rounds 1')
 	TORCH='$(TORCH)' $(VENV)/bin/python -m load_tests.compare $(ARGS)
+
+generation: $(VENV)/test.stamp ## Summaries of ours beside other engines on the same weights; installs them (ARGS='--clients 8 --rounds 1')
+	TORCH='$(TORCH)' $(VENV)/bin/python -m load_tests.generation $(ARGS)
 
 check: $(VENV)/test.stamp ## Lint, formatting, types
 	$(VENV)/bin/ruff check .

@@ -35,7 +35,7 @@ def _floats(graph: Path) -> dict[str, Array]:
             floats[module + kind] = array.reshape(-1)
         module, kind, rest = name.partition(".weight")
         if kind and module.startswith("bert.embeddings"):
-            floats |= _table(module + kind, rest, array, constants)
+            floats |= table(module + kind, rest, array, constants)
         elif kind and not rest:
             floats[name] = array
     scale = next(
@@ -51,7 +51,7 @@ def _floats(graph: Path) -> dict[str, Array]:
     return floats
 
 
-def _table(name: str, rest: str, array: Array, constants: dict[str, Array]) -> dict[str, Array]:
+def table(name: str, rest: str, array: Array, constants: dict[str, Array]) -> dict[str, Array]:
     """An embedding table: floats, or int8 with a scale a row."""
     if array.dtype == np.float32 and not rest.startswith("/scale"):
         return {name: array.reshape(array.shape[-2:])}

@@ -1,0 +1,1 @@
+"""Summaries of ours beside other engines' on the same weights: `make generation`."""
