@@ -14,7 +14,12 @@ from service.job import Pass, Passes, Row, Running
 from service.model import Array, padded_pass
 
 ROWS_A_STEP = 16
-"""Decoder rows (texts times beams) that share a step: with more, their caches leave the processor's own."""
+"""Decoder rows (texts times beams) that share a step, each text counted as two at least, for its source's caches.
+
+With more a row gets no cheaper, and every text takes longer: of 32 greedy clients 8 texts a step had 0.9, 0.9 and 0.7
+times the p95 of 16.
+"""
+_LEAST_ROWS = 2
 _TOKENS_A_ROW = 128  # of padding, that cost what a row more does
 _TEXT_S = 50e-3  # of decoding a text, before any was
 _LEARNING_RATE = 1 / 32
@@ -101,9 +106,11 @@ class _Running(Running):
 
     @property
     def size(self) -> int:
-        """Decoder rows."""
-        fresh = sum(row.inputs.options.num_beams for row in self._new if isinstance(row.inputs, Prompt))
-        return fresh + sum(texts.rows for texts in self._texts)
+        """Decoder rows, as ROWS_A_STEP counts them."""
+        fresh = sum(
+            max(_LEAST_ROWS, row.inputs.options.num_beams) for row in self._new if isinstance(row.inputs, Prompt)
+        )
+        return fresh + sum(len(texts) * max(_LEAST_ROWS, texts.beams) for texts in self._texts)
 
     def __next__(self) -> Pass:
         if self._new:

@@ -147,7 +147,7 @@ def test_the_size_of_a_batch_is_its_decoder_rows(static: Seq2SeqGraphs) -> None:
     next(one)
     assert isinstance(many, Running)
     assert isinstance(one, Running)
-    assert (many.size, one.size) == (ROWS_A_STEP, 1)
+    assert (many.size, one.size) == (ROWS_A_STEP, 2)
 
 
 def test_a_longer_source_strains_more_and_so_do_more_rows(static: Seq2SeqGraphs) -> None:
