@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 
 from models.graph import Graph
-from tests.models.tiny import Feed, pad
+from tests.models.tiny import Feed, pad, run_session
 
 Step = Callable[[Graph], None]
 
@@ -23,7 +23,7 @@ def load(path: Path) -> Graph:
     model = onnx.load(path)
     for domain in model.opset_import:
         if domain.domain == "":
-            domain.version = 23
+            domain.version = max(domain.version, 23)
     model.ir_version = 11
     return Graph(model)
 
@@ -42,8 +42,7 @@ def operators(graph: Graph) -> Counter[str]:
 
 def run(graph: Graph, feed: Feed) -> Feed:
     session = onnxruntime.InferenceSession(graph.finish().SerializeToString(), providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_outputs()]
-    return dict(zip(names, session.run(names, {v.name: feed[v.name] for v in session.get_inputs()}), strict=True))
+    return run_session(session, feed)
 
 
 def encoder_feed(padding: int = 0) -> Feed:

@@ -144,7 +144,8 @@ def test_encoder_decoders_write_what_generate_writes(
         # With both decoders there, the pair is taken; without, the merged one.
         (folder / ("decoder_with_past_model.onnx" if form == "optimum merged" else MERGED)).unlink()
     for options in OPTIONS:
-        parameters = SummarizeParameters(**{"no_repeat_ngram_size": 0, "length_penalty": 1.0, **options})
+        defaults: dict[str, Any] = {"no_repeat_ngram_size": 0, "length_penalty": 1.0, "strategy": "truncate"}
+        parameters = SummarizeParameters(**{**defaults, **options})
         results = ask(folder, "summarize", SENTENCES, parameters)
         for text, result in zip(SENTENCES, results, strict=True):
             wanted = _generated(source, text, Artifact(folder).max_tokens, **options)
