@@ -107,7 +107,7 @@ class Tokenizer:
     def sentences(self, text: str, max_tokens: int) -> Sentences:
         """The text by sentences, each tokenized by itself, in as few rows of at most `max_tokens` as there can be."""
         room = max_tokens - self._tokenizer.num_special_tokens_to_add(False)
-        spans, lengths = fit(text, sentence_spans(text), room, lambda texts: list(map(len, self._tokens_of_all(texts))))
+        spans, lengths = self._fitted(text, room)
         encodings = self._tokens_of_all([text[start:end] for start, end in spans])
         passages = []
         for chosen in pack(lengths, room):
@@ -115,6 +115,10 @@ class Tokenizer:
             row = self._tokenizer.post_process(merged)
             passages.append(Passage(self._row(row), chosen, row.special_tokens_mask.index(0)))
         return Sentences(spans, lengths, passages)
+
+    def _fitted(self, text: str, room: int) -> tuple[list[Span], list[int]]:
+        """The text's sentences and their tokens, those of more than `room` cut up."""
+        return fit(text, sentence_spans(text), room, lambda texts: list(map(len, self._tokens_of_all(texts))))
 
     def _tokens_of_all(self, texts: list[str]) -> list[tokenizers.Encoding]:
         """Of each, its runs of space as single ones."""
@@ -124,7 +128,7 @@ class Tokenizer:
     def pieces(self, text: str, max_tokens: int, *, prefix: str = "") -> list[Encoding]:
         """All of a text in rows of whole sentences, `prefix` before each."""
         room = max_tokens - self._tokenizer.num_special_tokens_to_add(False) - len(self._tokens_of(prefix))
-        spans, lengths = fit(text, sentence_spans(text), room, lambda texts: list(map(len, self._tokens_of_all(texts))))
+        spans, lengths = self._fitted(text, room)
         waiting = list(reversed(pack(lengths, room)))
         found: list[Encoding] = []
         while waiting:

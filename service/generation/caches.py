@@ -22,9 +22,9 @@ class Cache:
         self.rows = rows
 
     @classmethod
-    def empty(cls, names: Sequence[str], *, heads: int, width: int) -> Cache:
-        """No rows and no columns yet."""
-        return cls({name: np.zeros((0, heads, 0, width), np.float32) for name in names}, 0)
+    def empty(cls, names: Sequence[str], *, rows: int, heads: int, width: int) -> Cache:
+        """Rows in use, of no columns yet."""
+        return cls({name: np.zeros((rows, heads, 0, width), np.float32) for name in names}, rows)
 
     @property
     def columns(self) -> int:

@@ -107,10 +107,10 @@ class _Running(Running):
     @property
     def size(self) -> int:
         """Decoder rows, as ROWS_A_STEP counts them."""
-        fresh = sum(
-            max(_LEAST_ROWS, row.inputs.options.num_beams) for row in self._new if isinstance(row.inputs, Prompt)
-        )
-        return fresh + sum(len(texts) * max(_LEAST_ROWS, texts.beams) for texts in self._texts)
+        beams = [row.inputs.options.num_beams for row in self._new if isinstance(row.inputs, Prompt)]
+        for texts in self._texts:
+            beams += [texts.beams] * len(texts)
+        return sum(max(_LEAST_ROWS, each) for each in beams)
 
     def __next__(self) -> Pass:
         if self._new:

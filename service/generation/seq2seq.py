@@ -105,9 +105,7 @@ class Seq2SeqGraphs:
 
     def steps(self, sources: Sources, beams: int) -> Steps:
         """The steps of texts with so many beams each, from their start; takes the sources over."""
-        past = Cache.empty(self._past, heads=self._heads, width=self._width)
-        past.fit(room=len(sources.lengths) * beams, columns=0)
-        past.rows = past.room
-        if "positions" in self._step.inputs:
-            return StaticSteps(self._step, sources.cross, sources.lengths, past, beams)
-        return GrowingSteps(self._step, sources.cross, sources.lengths, past, beams)
+        rows = len(sources.lengths) * beams
+        past = Cache.empty(self._past, rows=rows, heads=self._heads, width=self._width)
+        form = StaticSteps if "positions" in self._step.inputs else GrowingSteps
+        return form(self._step, sources.cross, sources.lengths, past, beams)

@@ -144,7 +144,7 @@ class GrowingSteps:
         return np.asarray(outputs["logits"].numpy()[:, -1])
 
     def _hidden(self) -> int:
-        past = next(iter(self._source[name] for name in self._source if name.startswith("past_key_values")))
+        past = next(array for name, array in self._source.items() if name.startswith("past_key_values"))
         return int(past.shape[1] * past.shape[3])
 
     def keep(self, order: list[int], parents: list[list[int]]) -> None:
