@@ -8,7 +8,7 @@ from typing import Any
 from models.artifact import ARTIFACTS, finish_artifact, model_card
 from models.own.options import OWN_BASE, Options
 from models.recipe import Recipe, load_recipe
-from models.rows import Row, read_rows
+from models.rows import Row, read_rows, references_of, source_of
 from service.artifact import Artifact
 
 
@@ -100,8 +100,8 @@ def sentences(name: str, *, data: Path, limit: int | None, artifacts: Path) -> N
     plan = load_recipe(name)
     folder = artifacts / plan.name
     finetune_sentences(folder, data)
-    rows = evaluation_rows(plan, data, limit)
-    scores = score_extraction(folder, [{"text": row["abstract"], "summary": row["tldr"]} for row in rows])
+    rows = [row for row in evaluation_rows(plan, data, limit) if "tldr" in row]
+    scores = score_extraction(folder, [{"text": source_of(row), "summary": references_of(row)[0]} for row in rows])
     metrics = {**Artifact(folder).metrics, "extractive": scores}
     finish_artifact(folder, metrics, model_card(folder, plan, metrics))
     print(scores)

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rouge_score.rouge_scorer import RougeScorer
 from torch import tensor
 from torchmetrics.functional.classification import multilabel_f1_score
 
@@ -14,10 +13,10 @@ from models.answer_scores import pair, squad_scores
 from models.quantize import quantize_artifact
 from models.rows import Row
 from models.served import served_results
+from models.summary_scores import summary_scores
 from service.artifact import Artifact
 
 Scores = dict[str, float]
-_ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 def _score_labels(artifact: Artifact, rows: list[Row], results: list[dict[str, Any]]) -> Scores:
@@ -40,14 +39,7 @@ def _score_answers(_: Artifact, rows: list[Row], results: list[dict[str, Any]]) 
 
 
 def _score_summaries(_: Artifact, rows: list[Row], results: list[dict[str, Any]]) -> Scores:
-    """ROUGE F-measures without stemming: the stricter of the two common settings."""
-    scorer = RougeScorer(list(_ROUGE), use_stemmer=False)
-    sums = dict.fromkeys(_ROUGE, 0.0)
-    for row, result in zip(rows, results, strict=True):
-        scores = scorer.score(row["tldr"], result["summary"])
-        for name in _ROUGE:
-            sums[name] += 100 * scores[name].fmeasure
-    return {name: value / len(rows) for name, value in sums.items()}
+    return summary_scores(rows, results)
 
 
 _SCORERS = {

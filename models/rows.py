@@ -26,6 +26,16 @@ def read_rows(path: Path) -> Iterator[Row]:
                 yield json.loads(line)
 
 
+def source_of(row: Row) -> str:
+    """What a row of a summarization set asks to summarize: an abstract, or a source in sentences."""
+    return str(row["abstract"]) if "abstract" in row else " ".join(row["source"])
+
+
+def references_of(row: Row) -> list[str]:
+    """The summaries that a row of a summarization set offers, one or several."""
+    return list(row["target"]) if "target" in row else [row["tldr"]]
+
+
 def _relabelled(row: Row, meanings: dict[str, str]) -> Row | None:
     found = {meanings.get(label) for label in row["labels"]}
     label = found.pop() if len(found) == 1 else None

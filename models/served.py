@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from models.rows import Row
+from models.rows import Row, source_of
 from service.artifact import Artifact
 from service.config import Settings
 from service.registry import Registry
@@ -24,7 +24,7 @@ _INPUTS: dict[str, tuple[str, Callable[[Row], Any], Any]] = {
         # The best span stands in what a model says that may decline, with the score that it has without.
         AnswerParameters(handle_impossible_answer=True, top_k=2),
     ),
-    "summarization": ("summarize", lambda row: row["abstract"], SummarizeParameters()),
+    "summarization": ("summarize", source_of, SummarizeParameters()),
 }
 
 
@@ -59,7 +59,7 @@ def served_results(artifact: Artifact, rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def _input_of(row: Row) -> tuple[object, ...]:
-    return tuple(row.get(field) for field in ("text", "question", "context", "abstract"))
+    return tuple(str(row.get(field)) for field in ("text", "question", "context", "abstract", "source"))
 
 
 def scores_by_label(artifact: Artifact, results: list[dict[str, Any]]) -> list[list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from models.finetune.seq2seq import build_seq2seq, train_tokenizer
 from models.finetune.trainer import train_stage
 from models.recipe import Recipe, Stage
 from models.rows import Row, pick_rows
+from models.wording import about_its_subject, opens_with_paper, without_paper, worth_learning
 
 _BORDER = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _TEXTS_FOR_TOKENIZER = 30_000
@@ -47,9 +49,26 @@ def _clean(text: str) -> str:
     return " ".join(text.split())
 
 
+def _worded(pairs: list[tuple[str, str]], acting: float, seed: int) -> list[tuple[str, str]]:
+    """The pairs whose target can be said without its paper and is worth learning; of those that then begin with a
+    verb ("Compares …") this share."""
+    chooser = random.Random(seed)
+    made = []
+    for source, target in pairs:
+        said = about_its_subject(target)
+        if opens_with_paper(said) and chooser.random() < acting:
+            said = without_paper(said)
+        if worth_learning(said, source):
+            made.append((source, said))
+    return made
+
+
 def _pairs(rows: list[Row], stage: Stage) -> list[tuple[str, str]]:
-    words = int(stage.training.extra.get("supporting_words", 0))
+    extra = stage.training.extra
+    words = int(extra.get("supporting_words", 0))
     pairs = [(_clean(row["abstract"]), _clean(row.get("tldr") or row["title"])) for row in rows]
+    if "acting" in extra:
+        pairs = _worded(pairs, extra["acting"], stage.training.seed)
     if words:
         pairs = [(supporting_sentences(source, target, words), target) for source, target in pairs]
     return pairs
