@@ -8,6 +8,7 @@ from typing import Any
 
 from models import commands
 from models.artifact import ARTIFACTS
+from models.distil.options import Lesson
 from models.own.options import Options
 
 
@@ -26,6 +27,29 @@ def _add_finetune(kinds: Any, parents: list[argparse.ArgumentParser]) -> None:
     own.add_argument("--epochs", type=float, default=Options.epochs, help="at most; held-out rows stop it earlier")
 
 
+def _add_smaller(kinds: Any, parents: list[argparse.ArgumentParser]) -> None:
+    both = argparse.ArgumentParser(add_help=False)
+    both.add_argument("recipe", help="of the trained model; name in models/recipes, or a .toml file")
+    both.add_argument("--as", dest="name", help="what requests will call it, instead of NAME-fast or NAME-pruned")
+    both.add_argument("--artifacts", type=Path, help="folder to put it in; else it stays in --runs")
+    both.add_argument("--learning-rate", type=float, metavar="RATE", help="instead of the recipe's")
+    both.add_argument("--dropout", type=float, metavar="SHARE", help="of hidden states, instead of the recipe's")
+    both.add_argument("--tolerance", type=float, metavar="POINTS", help="that int8 may lose, instead of the recipe's")
+    both.add_argument("--temperature", type=float, default=Lesson.temperature, help="that divides both models' logits")
+    both.add_argument(
+        "--weights", type=float, nargs=3, default=(Lesson.logits, Lesson.states, Lesson.labels),
+        metavar=("LOGITS", "STATES", "LABELS"), help="of the loss's parts: teacher's logits, its states, rows' labels",
+    )  # fmt: skip
+    distil = kinds.add_parser("distil", parents=[*parents, both], help=commands.distil.__doc__)
+    distil.add_argument("--layers", type=int, required=True, help="how many are kept, evenly spread")
+    distil.add_argument("--epochs", type=float, help="instead of the recipe's")
+    prune = kinds.add_parser("prune", parents=[*parents, both], help=commands.prune.__doc__)
+    prune.add_argument("--heads", type=float, default=0.25, metavar="SHARE", help="of each layer's heads to remove")
+    prune.add_argument("--columns", type=float, default=0.33, metavar="SHARE", help="of its feed-forward columns")
+    prune.add_argument("--sample", type=int, default=2048, metavar="ROWS", help="of training that tell importance")
+    prune.add_argument("--epochs", type=float, default=0.5, help="of training afterwards")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     kinds = parser.add_subparsers(dest="command", required=True)
@@ -40,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     artifacts.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="folder with the model's folder")
 
     _add_finetune(kinds, [data, runs])
+    _add_smaller(kinds, [data, runs, limit])
     export = kinds.add_parser("export", parents=[runs], help=commands.export.__doc__)
     export.add_argument("recipe")
     quantize = kinds.add_parser("quantize", parents=[data, runs, limit, artifacts], help=commands.quantize.__doc__)
@@ -61,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument("folder", type=Path, help="an fp32 artifact, as `export` makes it")
     speed.add_argument("--repeats", type=int, default=30, help="runs of each graph at each shape")
     speed.add_argument("--longest", type=int, default=128, help="tokens that the model takes, if they are fewer")
+    report = kinds.add_parser("report", parents=[artifacts], help=commands.report.__doc__)
+    report.add_argument("--to", type=Path, metavar="FILE", help="write it there, docs/models.md for one")
     return parser
 
 

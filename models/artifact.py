@@ -45,13 +45,16 @@ def _score_lines(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def model_card(folder: Path, recipe: Recipe, metrics: dict[str, Any]) -> str:
+def model_card(folder: Path, recipe: Recipe, metrics: dict[str, Any], *, made_by: str | None = None) -> str:
     """A recipe's model card: what the model is, what it learnt from, how good it measures, what it is bad at.
+
+    `made_by` is the command that made and scored it, for a model that has no recipe file.
 
     The recipe's `notes` are what only a person can say; everything else is read from the folder.
     """
     artifact = Artifact(folder)
     size = artifact.size_bytes / 1e6
+    scored_by = made_by or f"python -m models evaluate {recipe.name}"
     route = {"text-classification": "classify", "question-answering": "answer"}.get(recipe.task, "summarize")
     return f"""# {recipe.name}
 
@@ -60,7 +63,7 @@ def model_card(folder: Path, recipe: Recipe, metrics: dict[str, Any]) -> str:
 - Task: {recipe.task}; served on `/v1/{route}`
 - Base: {recipe.base}
 - Precision: {artifact.precision}; graphs of {size:.1f} MB; reads {artifact.max_tokens} tokens at a time
-- Made by: `python -m models finetune|export|quantize|evaluate {recipe.name}`
+- Made by: `{made_by or f"python -m models finetune|export|quantize|evaluate {recipe.name}"}`
 
 ## Data
 
@@ -71,7 +74,7 @@ The model is a derivative of this data and of its base (Apache-2.0); check that 
 ## Scores
 
 Measured through the service's own code on {metrics["data"]} ({metrics["rows"]:,} rows), by
-`python -m models evaluate {recipe.name}`:
+`{scored_by}`:
 
 {_score_lines(metrics)}
 

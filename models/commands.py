@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from models.artifact import ARTIFACTS, finish_artifact, model_card
+from models.distil.options import Lesson
+from models.distil.options import Options as Smaller
 from models.own.options import OWN_BASE, Options
 from models.recipe import Recipe, load_recipe
 from models.rows import Row, read_rows, references_of, source_of
@@ -119,6 +121,51 @@ def add(source: str, *, name: str, data: Path | None, tolerance: float) -> None:
     from models.add import add_model
 
     print(f"artifact: {add_model(source, ARTIFACTS / name, data=data, tolerance=tolerance)}")
+
+
+def distil(recipe: str, *, layers: int, **asked: Any) -> None:
+    """Make a model with fewer layers from a trained one, which teaches it. Goes on from the last checkpoint."""
+    from models.distil.run import distil as make
+
+    print(make(**_to_shrink(recipe, "fast", **asked), layers=layers))
+
+
+def prune(recipe: str, *, heads: float, columns: float, sample: int, **asked: Any) -> None:
+    """Make a model without a trained one's least important attention heads and feed-forward columns, and let the whole
+    one teach what is left. Goes on from the last checkpoint."""
+    from models.prune.run import prune as make
+
+    print(make(**_to_shrink(recipe, "pruned", **asked), heads=heads, columns=columns, sample=sample))
+
+
+def _to_shrink(
+    recipe: str, suffix: str, *, data: Path, runs: Path, limit: int | None, artifacts: Path | None, **asked: Any
+) -> dict[str, Any]:
+    """What `distil` and `prune` want alike: the trained model, options, rows to score on, where the artifact goes."""
+    from models.distil.run import trained_model
+
+    plan = load_recipe(recipe)
+    weights = zip(("logits", "states", "labels"), asked.pop("weights"), strict=True)
+    lesson = Lesson(temperature=asked.pop("temperature"), **dict(weights))
+    options = Smaller(**{**asked, "name": asked["name"] or f"{plan.name}-{suffix}"}, lesson=lesson)
+    folder = artifacts or runs / options.name / "int8"
+    return {
+        "teacher": trained_model(plan, data=data, runs=runs),
+        "options": options,
+        "rows": evaluation_rows(plan, data, limit),
+        "target": folder / options.name,
+    }
+
+
+def report(*, artifacts: Path, to: Path | None) -> None:
+    """Print, or write, one Markdown table of all artifacts: size, parameters, speed, scores, bars."""
+    from models.report import report_table
+
+    table = report_table(artifacts)
+    if to is None:
+        print(table)
+    else:
+        to.write_text(table + "\n", encoding="utf-8")
 
 
 def _fp32(plan: Recipe, runs: Path) -> Path:

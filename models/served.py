@@ -16,7 +16,7 @@ from service.schemas import AnswerParameters, ClassifyParameters, Question, Summ
 
 _AT_ONCE = 64
 _PATIENCE_S = 3600.0
-_INPUTS: dict[str, tuple[str, Callable[[Row], Any], Any]] = {
+INPUTS: dict[str, tuple[str, Callable[[Row], Any], Any]] = {
     "text-classification": ("classify", lambda row: row["text"], ClassifyParameters()),
     "question-answering": (
         "answer",
@@ -26,10 +26,11 @@ _INPUTS: dict[str, tuple[str, Callable[[Row], Any], Any]] = {
     ),
     "summarization": ("summarize", source_of, SummarizeParameters()),
 }
+"""By task: the route, what a row asks of it, and with which parameters."""
 
 
 async def _results(artifact: Artifact, rows: list[Row]) -> list[dict[str, Any]]:
-    route, inputs_of, parameters = _INPUTS[artifact.task]
+    route, inputs_of, parameters = INPUTS[artifact.task]
     registry = Registry(Settings(models_dir=artifact.folder.parent, models=artifact.name, deadline_s=_PATIENCE_S))
     registry.start()
     gate = asyncio.Semaphore(_AT_ONCE)

@@ -12,7 +12,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, DataColla
 from models.calibration import fold
 from models.finetune.abstention import fit_no_answer, fit_span_temperature, read_rows
 from models.finetune.passages import crop_rows, join_rows
-from models.finetune.trainer import train_stage
+from models.finetune.trainer import Features, Loss, train_stage
 from models.finetune.unanswerable import hard_unanswerable_rows
 from models.recipe import Recipe, Stage, Training
 from models.rows import Row, pick_rows
@@ -102,10 +102,16 @@ def training_rows(recipe: Recipe, stage: Stage, data: Path) -> list[Row]:
     return rows + blind + hard_unanswerable_rows(rows, **shares, seed=training.seed)
 
 
-def finetune_reader(recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path) -> tuple[Any, Any]:
+def training_features(recipe: Recipe, stage: Stage, tokenizer: Any, data: Path) -> Features:
+    """The stage's rows as windows."""
+    return window_features(training_rows(recipe, stage, data), tokenizer, stage.training)
+
+
+def finetune_reader(
+    recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path, loss: Loss | None = None
+) -> tuple[Any, Any]:
     """Train a span head on `start`; return (model, tokenizer)."""
     training = stage.training
-    rows = training_rows(recipe, stage, data)
     tokenizer = AutoTokenizer.from_pretrained(start)
     torch.manual_seed(training.seed)
     model = AutoModelForQuestionAnswering.from_pretrained(
@@ -114,9 +120,9 @@ def finetune_reader(recipe: Recipe, stage: Stage, *, start: str, data: Path, run
         attention_probs_dropout_prob=training.attention_dropout,
         attn_implementation=training.attention,
     )
-    features = window_features(rows, tokenizer, training)
+    features = training_features(recipe, stage, tokenizer, data)
     collate = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
-    train_stage(model, tokenizer, features, collate, training, run=run)
+    train_stage(model, tokenizer, features, collate, training, run=run, loss=loss)
     if recipe.held_out is not None and stage is recipe.stages[-1]:
         calibrate_reader(model, tokenizer, held_out_questions(recipe, data), training)
     return model, tokenizer

@@ -20,7 +20,7 @@ from transformers import (
 from models.calibration import fit_temperature, fit_thresholds, fold
 from models.finetune.held_out import held_out_rows, without
 from models.finetune.spelling import respell
-from models.finetune.trainer import Features, Validation, train_stage
+from models.finetune.trainer import Features, Loss, Validation, train_stage
 from models.recipe import Recipe, Stage
 from models.rows import Row, pick_rows
 
@@ -51,6 +51,16 @@ def held_out_of(recipe: Recipe, data: Path) -> list[Row]:
         return []
     first = recipe.stages[0]
     return held_out_rows(pick_rows((first.sources[plan.source],), data, first.training.seed), plan)
+
+
+def training_features(recipe: Recipe, stage: Stage, tokenizer: Any, data: Path) -> Features:
+    """The stage's rows without the held-out ones, spelled as it says."""
+    training = stage.training
+    rows = pick_rows(stage.sources, data, training.seed)
+    if recipe.held_out is not None:
+        rows = without(rows, held_out_of(recipe, data), recipe.held_out)
+    rows = respell(rows, training.extra.get("respell", 0.0), training.seed)
+    return _features(rows, tokenizer, recipe.labels, training.max_length)
 
 
 def score_classes(given: EvalPrediction) -> float:
@@ -92,29 +102,29 @@ def _start_model(recipe: Recipe, stage: Stage, start: str, *, several: bool) -> 
     )
 
 
-def finetune_classifier(recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path) -> tuple[Any, Any]:
+def finetune_classifier(
+    recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path, loss: Loss | None = None
+) -> tuple[Any, Any]:
     """Train a classification head on `start`; return (model, tokenizer).
 
     After the recipe's last stage the temperature that its held-out rows ask for is folded into the head.
     """
     training = stage.training
-    rows = pick_rows(stage.sources, data, training.seed)
-    held = held_out_of(recipe, data)
-    if recipe.held_out is not None:
-        rows = without(rows, held, recipe.held_out)
-    rows = respell(rows, training.extra.get("respell", 0.0), training.seed)
     tokenizer = AutoTokenizer.from_pretrained(start)
-    model = _start_model(recipe, stage, start, several="labels" in rows[0])
+    features = training_features(recipe, stage, tokenizer, data)
+    model = _start_model(recipe, stage, start, several=isinstance(features[0]["labels"], list))
+    held = held_out_of(recipe, data)
     collate = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
     held_features = _features(held, tokenizer, recipe.labels, training.max_length) if held else []
     train_stage(
         model,
         tokenizer,
-        _features(rows, tokenizer, recipe.labels, training.max_length),
+        features,
         collate,
         training,
         run=run,
         validation=Validation(held_features, score_classes) if held else None,
+        loss=loss,
     )
     if held and stage is recipe.stages[-1]:
         _calibrate(model, held_features, collate)

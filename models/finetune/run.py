@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from models.finetune.answering import finetune_reader
 from models.finetune.classification import finetune_classifier
 from models.finetune.summarization import finetune_summarizer
-from models.recipe import Recipe
+from models.finetune.trainer import Loss
+from models.recipe import Recipe, Stage
 
-_TRAINERS = {
+_TRAINERS: dict[str, Callable[..., tuple[Any, Any]]] = {
     "text-classification": finetune_classifier,
     "question-answering": finetune_reader,
     "summarization": finetune_summarizer,
@@ -28,16 +31,32 @@ def _checked_base(recipe: Recipe, base: str | None) -> str:
     return chosen
 
 
+def final_of(recipe: Recipe, stage: Stage, runs: Path) -> Path:
+    """The folder that a stage leaves its model in."""
+    return runs / recipe.name / stage.name / "final"
+
+
+def finetune_stage(
+    recipe: Recipe, stage: Stage, *, start: str, data: Path, runs: Path, loss: Loss | None = None
+) -> Path:
+    """Train one stage from the model `start`, unless it is done; return the folder of the trained model.
+
+    `loss` takes the place of the model's own; encoders with a head only.
+    """
+    final = final_of(recipe, stage, runs)
+    if not (final / "config.json").is_file():
+        taught = {} if loss is None else {"loss": loss}
+        model, tokenizer = _TRAINERS[recipe.task](recipe, stage, start=start, data=data, run=final.parent, **taught)
+        model.save_pretrained(final)
+        tokenizer.save_pretrained(final)
+    return final
+
+
 def finetune_recipe(recipe: Recipe, *, base: str | None, data: Path, runs: Path) -> Path:
     """Run every stage that is not done yet; return the folder of the trained model (runs/NAME/STAGE/final)."""
     start = _checked_base(recipe, base)
     final = Path(start)
     for stage in recipe.stages:
-        run = runs / recipe.name / stage.name
-        final = run / "final"
-        if not (final / "config.json").is_file():
-            model, tokenizer = _TRAINERS[recipe.task](recipe, stage, start=start, data=data, run=run)
-            model.save_pretrained(final)
-            tokenizer.save_pretrained(final)
+        final = finetune_stage(recipe, stage, start=start, data=data, runs=runs)
         start = str(final)
     return final

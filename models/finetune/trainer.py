@@ -24,6 +24,8 @@ from models.finetune.averaging import WeightAverage
 from models.recipe import Training
 
 Features = Sequence[dict[str, Any]]
+Loss = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
+"""Of a model on a batch with its targets: what is made less, in place of the model's own loss."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +73,9 @@ def _schedule(training: Training, rows: int) -> dict[str, Any]:
     }
 
 
-def train_stage(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    features: Features,
-    collate: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
-    training: Training,
-    *,
-    run: Path,
-    validation: Validation | None = None,
-) -> PreTrainedModel:
-    """Train `model` on `features` and return it; `run` holds checkpoints, the
-    tokenizer with them, and a cut-off run goes on from the last.
-
-    Rows of like length share a batch. With `training.patience` it stops by `validation`; with
-    `training.average_from` it returns the mean of the late weights.
-    """
-    arguments = TrainingArguments(
+def _arguments(training: Training, rows: int, run: Path, validation: Validation | None) -> TrainingArguments:
+    """Trainer's settings for `training` over `rows` rows: rows of like length share a batch."""
+    return TrainingArguments(
         output_dir=str(run),
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.batch_size,
@@ -95,7 +83,7 @@ def train_stage(
         warmup_ratio=training.warmup_ratio,
         weight_decay=training.weight_decay,
         label_smoothing_factor=training.label_smoothing,
-        **_schedule(training, len(features)),
+        **_schedule(training, rows),
         optim="adamw_torch_fused",
         bf16=_bf16_pays(),
         use_cpu=not torch.cuda.is_available(),
@@ -108,9 +96,43 @@ def train_stage(
         dataloader_pin_memory=False,
         **_stopping(training, validation),
     )
-    trainer = Trainer(
+
+
+class _LossTrainer(Trainer):
+    """A Trainer with a loss of its own, or without one the model's."""
+
+    def __init__(self, *, loss: Loss | None, **named: Any) -> None:
+        super().__init__(**named)
+        self._loss = loss
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **named: Any) -> Any:
+        """The loss of a step; validation, which wants the outputs as well, gets the model's own."""
+        if self._loss is None or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, **named)
+        return self._loss(model, inputs)
+
+
+def train_stage(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    features: Features,
+    collate: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
+    training: Training,
+    *,
+    run: Path,
+    validation: Validation | None = None,
+    loss: Loss | None = None,
+) -> PreTrainedModel:
+    """Train `model` on `features` and return it; `run` holds checkpoints, the
+    tokenizer with them, and a cut-off run goes on from the last.
+
+    With `training.patience` it stops by `validation`; with `training.average_from` it returns the mean of the late
+    weights.
+    """
+    trainer = _LossTrainer(
+        loss=loss,
         model=model,
-        args=arguments,
+        args=_arguments(training, len(features), run, validation),
         train_dataset=features,
         data_collator=collate,
         processing_class=tokenizer,

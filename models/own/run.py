@@ -20,17 +20,13 @@ from models.own.plan import TEST, TRAIN, Split, balance_table, plan_for, split_r
 from models.own.table import guess_columns, labelled_rows, read_table
 from models.recipe import Recipe
 from models.rows import Row
+from models.run_folder import keep_plan
 from models.served import scores_by_label, served_results
 from service.artifact import Artifact
 
 _SEED = 13
-_PLAN = "plan.json"
 _LOST_POINTS = 0.5
 _LOST_ROWS = 2
-
-
-class OtherRun(ValueError):
-    """The run's folder was made from other data or other settings."""
 
 
 def _read(own: Options) -> Split:
@@ -47,14 +43,8 @@ def _write(rows: list[Row], path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def _keep_plan(plan: Recipe, data: Path, run: Path) -> None:
-    """Write down what this run is made from; raises OtherRun where it was begun from something else."""
-    sums = {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (TRAIN, TEST)}
-    said = json.dumps({"recipe": plan.model_dump(mode="json"), "sha256": sums}, indent=2)
-    path = run / _PLAN
-    if path.is_file() and path.read_text(encoding="utf-8") != said:
-        raise OtherRun(f"{run} was begun with other data or settings; take another --serve-as or remove it")
-    path.write_text(said, encoding="utf-8")
+def _sums(data: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (TRAIN, TEST)}
 
 
 def _draw_and_describe(target: Path, plan: Recipe, split: Split, metrics: dict[str, Any]) -> None:
@@ -83,7 +73,7 @@ def make_classifier(own: Options, *, runs: Path, target: Path) -> Path:
     _write(split.train, data / TRAIN)
     _write(split.test, data / TEST)
     plan = plan_for(own, split, seed=_SEED)
-    _keep_plan(plan, data, run)
+    keep_plan(run, {"recipe": plan.model_dump(mode="json"), "sha256": _sums(data)})
     trained = finetune_recipe(plan, base=own.base, data=data, runs=runs)
     fp32 = export_model(str(trained), run / "fp32" / own.name, plan.task, serving={"precision": "fp32"})
     measure = "macro_f1" if "labels" in split.test[0] else "accuracy"

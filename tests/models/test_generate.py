@@ -123,6 +123,11 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Model(request.param, source, _sources(sharper.config))
 
 
+def _own(options: GenerationOptions) -> dict[str, Any]:
+    """What `generate` knows of them."""
+    return {name: value for name, value in asdict(options).items() if name != "names_from_source"}
+
+
 def generated(model: Model) -> list[list[int]]:
     """What transformers writes, start and end left out. Texts of one length share a call, so that nothing is padded."""
     reference = transformers.AutoModelForSeq2SeqLM.from_pretrained(model.source).eval()
@@ -132,7 +137,7 @@ def generated(model: Model) -> list[list[int]]:
         ids = torch.tensor(texts)
         with torch.no_grad():
             rows = reference.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, **asdict(options)
+                input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, **_own(options)
             )
         for _, *tokens in rows.tolist():
             written.append(tokens[: tokens.index(end)] if end in tokens else tokens)

@@ -14,9 +14,10 @@ from models.own.card import given_labels, score_table, wanted_labels
 from models.own.options import Options
 from models.own.picture import confusion_picture
 from models.own.plan import TooFewRows, balance_table, split_rows
-from models.own.run import OtherRun, make_classifier
+from models.own.run import make_classifier
 from models.own.table import Columns, UnclearTable, guess_columns, labelled_rows, read_table
 from models.rows import Row
+from models.run_folder import OtherRun
 from service.artifact import Artifact
 from tests.models.tiny import SENTENCES, make_model
 
