@@ -55,7 +55,9 @@ class Passes:
 
     def since(self, before: Passes) -> Passes:
         """Those of the time between."""
-        return Passes(self.at_most - before.at_most, self.seconds - before.seconds)
+        # Counters that are subtracted forget the bounds that nothing was under, where buckets begin.
+        at_most = Counter({bound: count - before.at_most[bound] for bound, count in self.at_most.items()})
+        return Passes(at_most, self.seconds - before.seconds)
 
     def mean_ms(self) -> float:
         """Encoder passes, which are longer and few, among them."""

@@ -68,6 +68,9 @@ class SummarizeParameters(_Strict):
     num_beams: int | None = Field(None, ge=1, le=4, description="Texts followed side by side; 1 is greedy.")
     length_penalty: float | None = Field(None, ge=-10, le=10, description="Above 0 favours long texts (beams only).")
     no_repeat_ngram_size: int | None = Field(None, ge=0, le=64, description="Write no n-gram of this size twice.")
+    names_from_source: bool | None = Field(
+        None, description="Write numbers and acronyms only as they stand in what is summarized."
+    )
     strategy: Strategy | None = Field(
         None,
         description="truncate: read what the model can and leave the rest; map_reduce: summarize the text in pieces, "

@@ -17,6 +17,7 @@ from load_tests.generation.weights import check, restored, save
 
 # What CTranslate2's converter reads and transformers' own configuration of BART no longer has.
 _BART = {"normalize_before": False, "normalize_embedding": True, "add_final_layer_norm": False}
+_SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "decoder_start_token": "</s>"}
 _TOKENS, _SAME = 20, 0.9
 
 
@@ -34,11 +35,18 @@ def _to_ctranslate2(source: Path, out: Path, quantization: str) -> None:
     config_file.write_text(json.dumps(config | _BART, indent=1), encoding="utf-8")
     TransformersConverter(str(source)).convert(str(out), quantization=quantization, force=True)
     config_file = out / "config.json"
-    config = json.loads(config_file.read_text(encoding="utf-8"))
-    wanted = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "decoder_start_token": "</s>"}
-    if any(config[name] != token for name, token in wanted.items()):
+    config = completed(json.loads(config_file.read_text(encoding="utf-8")))
+    config_file.write_text(json.dumps(config, indent=1), encoding="utf-8")
+
+
+def completed(config: dict[str, Any]) -> dict[str, Any]:
+    """CTranslate2's configuration of a converted model with what its converter leaves out.
+
+    Raises RuntimeError where the special tokens are not BART's: it would begin and end texts with others.
+    """
+    if any(config.get(name) != token for name, token in _SPECIAL.items()):
         raise RuntimeError(f"CTranslate2's configuration is not BART's: {config}")
-    config_file.write_text(json.dumps(config | {"layer_norm_epsilon": 1e-5}, indent=1), encoding="utf-8")
+    return config | {"layer_norm_epsilon": 1e-5}
 
 
 def _same_texts(model: Any, folder: Path, source: Path, texts: Sequence[str]) -> float:

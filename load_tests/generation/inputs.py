@@ -7,6 +7,7 @@ import lzma
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from load_tests.compare.contender import ROOT
 
@@ -37,16 +38,16 @@ LOADS = {
 }
 
 
-def _abstracts() -> list[str]:
-    files = sorted(ABSTRACTS.glob("val*.jsonl*"))
+def _abstracts(folder: Path) -> list[str]:
+    files = sorted(folder.glob("val*.jsonl*"))
     if not files:
         return []
     with lzma.open(files[0], "rt", encoding="utf-8") if files[0].suffix == ".xz" else files[0].open() as file:
         return [json.loads(line)["abstract"] for line in file.read().split("\n") if line]
 
 
-def texts(count: int = TEXTS) -> list[str]:
-    """Of 50 to 400 tokens, special ones included: abstracts, cut or joined to that."""
+def texts(count: int = TEXTS, folder: Path = ABSTRACTS) -> list[str]:
+    """Of 50 to 400 tokens, special ones included: the abstracts in a folder, cut or joined to that."""
     import tokenizers
 
     from load_tests.texts import long_texts
@@ -54,7 +55,7 @@ def texts(count: int = TEXTS) -> list[str]:
     chance = random.Random("summaries")
     tokenizer = tokenizers.Tokenizer.from_file(str(ARTIFACT / "tokenizer.json"))
     tokenizer.no_truncation()
-    found = _abstracts() or long_texts(count)
+    found = _abstracts(folder) or long_texts(count)
     chance.shuffle(found)
     made = []
     for number in range(count):

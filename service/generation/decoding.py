@@ -7,10 +7,12 @@ import time
 from dataclasses import dataclass
 
 from service.encoding import Encoding
+from service.generation.names import Names, Pieces
 from service.generation.options import GenerationOptions, SpecialTokens
+from service.generation.search import Search, new_search
 from service.generation.seq2seq import Seq2SeqGraphs, Sources
 from service.generation.texts import Texts
-from service.job import Pass, Passes, Row, Running
+from service.job import Pass, Passes, Row, Running, WarmUps
 from service.model import Array, padded_pass
 
 ROWS_A_STEP = 16
@@ -33,6 +35,8 @@ class Prompt:
     options: GenerationOptions
     final: bool = True
     """Whether it is what the client reads, and not a step on the way."""
+    source: str = ""
+    """What is read, as text, for `names_from_source`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,18 @@ class Decoder:
     most = ROWS_A_STEP
     """Decoder rows of a batch under way."""
 
-    def __init__(self, graphs: Seq2SeqGraphs, special: SpecialTokens) -> None:
+    def __init__(self, graphs: Seq2SeqGraphs, special: SpecialTokens, pieces: Pieces | None = None) -> None:
+        """`pieces` of the vocabulary are needed for Prompts with `names_from_source` only."""
         self.graphs = graphs
         self._special = special
+        self._pieces = pieces
         self.cost = graphs.encoder.cost
-        self.warm_up = graphs.encoder.warm_up
         self._text_s = _TEXT_S
+
+    def warm_up(self) -> tuple[WarmUps, WarmUps]:
+        """The encoder's; and what names need is made before anybody asks."""
+        narrow, wide = self.graphs.encoder.warm_up()
+        return narrow if self._pieces is None else [self._pieces.prepare, *narrow], wide
 
     def rest_s(self, inputs: Prompt | Reading) -> float:
         """What a row costs after its encoder pass, by what the last ones did."""
@@ -83,10 +93,20 @@ class Decoder:
             else:
                 by_beams.setdefault(row.inputs.options.num_beams, []).append(index)
         texts = (
-            Texts(self.graphs.steps(sources.part(chosen), beams), [rows[index] for index in chosen], self._special)
+            Texts(
+                self.graphs.steps(sources.part(chosen), beams),
+                [(rows[index], self._search(rows[index].inputs)) for index in chosen],
+            )
             for beams, chosen in by_beams.items()
         )
         return done, tuple(texts)
+
+    def _search(self, prompt: Prompt) -> Search:
+        names = None
+        if prompt.options.names_from_source:
+            assert self._pieces is not None, "told how pieces are written"
+            names = Names(self._pieces, prompt.source)
+        return new_search(prompt.options, self._special, names)
 
 
 def _states(sources: Sources, index: int) -> Array:

@@ -16,7 +16,9 @@ class GenerationOptions:
     length_penalty: float
     """Exponent of the length by which a beam's log-probability is divided: above 0 favours long texts."""
     no_repeat_ngram_size: int
-    """No n-gram of this size is written twice; 0 allows all."""
+    """No n-gram of this size is written twice; 0 allows all. `names_from_source` ends names though one repeats."""
+    names_from_source: bool = False
+    """Numbers and acronyms are written only as they stand in the source; see names.py. Not one of transformers'."""
     early_stopping: bool = False
     """Stop as soon as `num_beams` texts are complete, instead of when none can get better."""
 
@@ -60,5 +62,6 @@ def default_options(config: dict[str, Any], serving: dict[str, Any]) -> Generati
         num_beams=int(min(own.get("num_beams") or 1, 4)),
         length_penalty=float(own.get("length_penalty", 1.0)),
         no_repeat_ngram_size=int(own.get("no_repeat_ngram_size") or 0),
+        names_from_source=own.get("names_from_source") is True,
         early_stopping=own.get("early_stopping") is True,
     )

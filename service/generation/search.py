@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from service.generation.names import Names, Word
 from service.generation.options import GenerationOptions, SpecialTokens
 
 Scores = np.ndarray[Any, np.dtype[np.float32]]
@@ -56,9 +57,12 @@ class Search:
     `parents`: beam i goes on from what was beam parents[i].
     """
 
-    def __init__(self, options: GenerationOptions, special: SpecialTokens) -> None:
+    def __init__(self, options: GenerationOptions, special: SpecialTokens, names: Names | None = None) -> None:
+        """`names`: the rule for names, if it is to be kept."""
         self._options = options
         self._special = special
+        self._names = names
+        self._words = [Word()]  # that each beam ends in; kept where the rule is
         self._ends = list(special.ends)
         self.beams: list[list[int]] = [[special.start]]
         self.parents = [0]
@@ -91,8 +95,10 @@ class Search:
     def _constrain(self, scores: Scores) -> None:
         """Rule out what may not be written next, in place."""
         first, last = self.steps == 0, self.steps == self._options.max_new_tokens - 1
-        for row, beam in zip(scores, self.beams, strict=False):
-            row[_repeats(beam, self._options.no_repeat_ngram_size)] = _NEVER
+        for index, (row, beam) in enumerate(zip(scores, self.beams, strict=False)):
+            # A name that was begun is ended, though it was written before.
+            if self._names is None or self._names.may_end(self._words[index]):
+                row[_repeats(beam, self._options.no_repeat_ngram_size)] = _NEVER
             row[list(self._special.banned)] = _NEVER
             if self.steps < self._options.min_new_tokens:
                 row[self._ends] = _NEVER
@@ -100,6 +106,40 @@ class Search:
                 _only(row, self._special.forced_first)
             if last and self._special.forced_last is not None:
                 _only(row, self._special.forced_last)
+
+    def _likeliest(self, row: Scores, count: int, beam: int) -> list[tuple[float, int]]:
+        """As `_best`, of what the rule for names allows; fewer, or none, where it allows no more."""
+        if self._names is None:
+            return _best(row, count)
+        word, left = self._words[beam], self.left - 1 - (self._special.forced_last is not None)
+        if not self._names.may_end(word):
+            going_on = [(float(row[token]), token) for token in self._names.completing(word, left)]
+            return sorted((each for each in going_on if each[0] > _NEVER), key=lambda each: (-each[0], each[1]))[:count]
+        found: list[tuple[float, int]] = []
+        refused: list[tuple[float, int]] = []
+        while len(found) < count:
+            best = [each for each in _best(row, count - len(found)) if each[0] > _NEVER]
+            if not best:
+                break
+            for each in best:
+                (found if self._names.allows(word, each[1], left) else refused).append(each)
+        if not found:
+            for score, token in refused:
+                row[token] = score
+        return found
+
+    def _despite(self, row: Scores, count: int) -> list[tuple[float, int]]:
+        """Where the rule for names allows nothing: the end, or whatever there is."""
+        ends = [(float(row[token]), token) for token in sorted(self._special.ends) if row[token] > _NEVER]
+        return ends[:count] or _best(row, count)
+
+    def _go_on(self, parents: list[int], tokens: list[int]) -> None:
+        """Let beam i be what was beam parents[i], with a token more."""
+        if self._names is not None:
+            after = self._names.after
+            self._words = [after(self._words[parent], token) for parent, token in zip(parents, tokens, strict=True)]
+        self.beams = [[*self.beams[parent], token] for parent, token in zip(parents, tokens, strict=True)]
+        self.parents = parents
 
     def _finish(self, sequence: list[int]) -> None:
         self.finished = True
@@ -116,11 +156,10 @@ class GreedySearch(Search):
 
     def advance(self, scores: Scores) -> None:
         self._constrain(scores)
-        token = int(scores[0].argmax())
-        beam = self.beams[0]
-        beam.append(token)
+        ((_, token),) = self._likeliest(scores[0], 1, 0) or self._despite(scores[0], 1)
+        self._go_on([0], [token])
         if token in self._special.ends or self.steps == self._options.max_new_tokens:
-            self._finish(beam)
+            self._finish(self.beams[0])
 
     def settled(self) -> list[int]:
         return self.beams[0][1:]
@@ -129,19 +168,23 @@ class GreedySearch(Search):
 class BeamSearch(Search):
     """The `num_beams` likeliest texts side by side; the best complete one by length-normalised score wins."""
 
-    def __init__(self, options: GenerationOptions, special: SpecialTokens) -> None:
-        super().__init__(options, special)
+    def __init__(self, options: GenerationOptions, special: SpecialTokens, names: Names | None = None) -> None:
+        super().__init__(options, special, names)
         self._scores = np.zeros(1, dtype=np.float32)
         self._complete: list[tuple[float, list[int]]] = []
 
     def _candidates(self, scores: Scores, wanted: int) -> list[tuple[float, int, int]]:
         """The best continuations of all beams: score, beam and token, best first, of equals the first."""
-        found = []
-        for parent, so_far in enumerate(self._scores):
-            # float32 as the weights are, or sums would tell apart what transformers' do not.
-            found += [
-                (float(np.float32(score) + so_far), parent, token) for score, token in _best(scores[parent], wanted)
-            ]
+        beams = range(len(self.beams))
+        best = [self._likeliest(scores[beam], wanted, beam) for beam in beams]
+        if not any(best):
+            best = [self._despite(scores[beam], wanted) for beam in beams]
+        # float32 as the weights are, or sums would tell apart what transformers' do not.
+        found = [
+            (float(np.float32(score) + so_far), parent, token)
+            for parent, so_far in enumerate(self._scores)
+            for score, token in best[parent]
+        ]
         found.sort(key=lambda each: (-each[0], each[1], each[2]))
         return found[:wanted]
 
@@ -166,8 +209,7 @@ class BeamSearch(Search):
             self._finish(self._complete[0][1])
             return
         self._scores = np.array([score for score, _, _ in going_on], dtype=np.float32)
-        self.parents = [parent for _, parent, _ in going_on]
-        self.beams = [[*self.beams[parent], token] for _, parent, token in going_on]
+        self._go_on([parent for _, parent, _ in going_on], [token for _, _, token in going_on])
         if self._decided():
             self._finish(self._complete[0][1])
 
@@ -193,6 +235,6 @@ class BeamSearch(Search):
         return bool(hope <= self._complete[-1][0])
 
 
-def new_search(options: GenerationOptions, special: SpecialTokens) -> Search:
+def new_search(options: GenerationOptions, special: SpecialTokens, names: Names | None = None) -> Search:
     """Greedy for one beam, beam search for more."""
-    return (GreedySearch if options.num_beams == 1 else BeamSearch)(options, special)
+    return (GreedySearch if options.num_beams == 1 else BeamSearch)(options, special, names)

@@ -58,6 +58,8 @@ class Seq2SeqGraphs:
         self._past = [name for name in self._step.inputs if re.fullmatch(r"past_key_values\.\d+\.decoder\.\w+", name)]
         self._cross = [name for name in self._step.inputs if re.fullmatch(r"past_key_values\.\d+\.encoder\.\w+", name)]
         self._heads, self._width = self._sizes(artifact)
+        pieces = self._step.shapes["logits"][-1]
+        self.vocabulary = pieces if isinstance(pieces, int) else int(artifact.config["vocab_size"])
         run = self._encode if self._first is None else self._encode_and_project
         self.encoder = Encoder(artifact.graphs[0], artifact, run, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self.gives_states = _STATES in self.encoder.narrow.outputs

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from service.generation.options import SpecialTokens
-from service.generation.search import Search, log_softmax, new_search
+from service.generation.search import Search, log_softmax
 from service.generation.steps import Steps
 from service.job import Pass, Row
 from service.model import Array
@@ -12,10 +11,10 @@ from service.model import Array
 class Texts:
     """Rows of Prompts with as many beams each; those of a text live and die together."""
 
-    def __init__(self, steps: Steps, rows: list[Row], special: SpecialTokens) -> None:
-        self.beams: int = rows[0].inputs.options.num_beams
+    def __init__(self, steps: Steps, writing: list[tuple[Row, Search]]) -> None:
+        self.beams: int = writing[0][0].inputs.options.num_beams
         self._steps = steps
-        self._writing: list[tuple[Row, Search]] = [(row, new_search(row.inputs.options, special)) for row in rows]
+        self._writing = writing
 
     def __len__(self) -> int:
         return len(self._writing)

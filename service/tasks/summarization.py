@@ -12,6 +12,7 @@ from service.encoding import Encoding, Sentences, Tokenizer
 from service.errors import InvalidInput
 from service.extraction import choose
 from service.generation.decoding import Decoder, Prompt, Reading
+from service.generation.names import Pieces
 from service.generation.options import GenerationOptions, default_options, special_tokens
 from service.generation.seq2seq import Seq2SeqGraphs
 from service.model import Array
@@ -42,7 +43,7 @@ class Summarization:
         self._tokenizer = Tokenizer(artifact.folder)
         self._max_tokens = artifact.max_tokens
         graphs = Seq2SeqGraphs(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
-        self.model = Decoder(graphs, special_tokens(config))
+        self.model = Decoder(graphs, special_tokens(config), Pieces(self._tokenizer.decode, graphs.vocabulary))
         self._salience = Salience(artifact)
         self._defaults = default_options(config, artifact.serving)
         self._longest = (
@@ -75,28 +76,25 @@ class Summarization:
         strategy = parameters.strategy or ("truncate" if cut_at is None else "map_reduce")
         if strategy == "map_reduce" and cut_at is not None:
             cut_at, pieces = None, self._pieces(text)
-        ids, read, written = yield from self._write(pieces, options)
         truncated_at = None if cut_at is None else max(0, cut_at - len(self._prefix))
-        result = {
-            "summary": self._tokenizer.decode(ids),
-            "strategy": strategy,
-            "pieces": len(pieces),
-            "sentences": None,
-            "sources": None,
-            "finish_reason": "length" if len(ids) >= options.max_new_tokens else "stop",
-            "truncated": cut_at is not None,
-            "truncated_at": truncated_at,
-        }
+        ids, read, written = yield from self._write(pieces, text[:truncated_at], options)
+        summary, sources = self._tokenizer.decode(ids), None
         if parameters.sources:
-            result["sources"], more = yield from self._sources(text[:truncated_at], self._tokenizer.decode(ids))
+            sources, more = yield from self._sources(text[:truncated_at], summary)
             read += more
+        reason = "length" if len(ids) >= options.max_new_tokens else "stop"
+        result = _result(
+            summary, strategy, len(pieces), sources=sources, finish_reason=reason, truncated_at=truncated_at
+        )
         return Answer(result, read, written)
 
     def _pieces(self, text: str) -> list[Encoding]:
         return self._tokenizer.pieces(text, self._max_tokens, prefix=self._prefix)
 
-    def _write(self, pieces: list[Encoding], options: GenerationOptions) -> Generator[Rows, list[list[int]], _Written]:
-        """Summarize all pieces side by side, then their summaries, until one is left."""
+    def _write(
+        self, pieces: list[Encoding], text: str, options: GenerationOptions
+    ) -> Generator[Rows, list[list[int]], _Written]:
+        """Summarize all pieces of a text side by side, then their summaries, until one is left."""
         read = written = 0
         shorter = self._max_tokens // _PIECE_SHARE
         partial = replace(
@@ -106,13 +104,18 @@ class Summarization:
         )
         while True:
             final = len(pieces) == 1
-            prompts = [Prompt(piece, options if final else partial, final) for piece in pieces]
+            sources = [text] if final else [self._tokenizer.decode(list(piece.ids)) for piece in pieces]
+            prompts = [
+                Prompt(piece, options if final else partial, final, source)
+                for piece, source in zip(pieces, sources, strict=True)
+            ]
             outputs = yield [(prompt, len(prompt.encoding)) for prompt in prompts]
             read += sum(map(len, pieces))
             written += sum(map(len, outputs))
             if final:
                 return outputs[0], read, written
-            pieces = self._pieces(" ".join(filter(None, map(self._tokenizer.decode, outputs))) or ".")
+            text = " ".join(filter(None, map(self._tokenizer.decode, outputs))) or "."
+            pieces = self._pieces(text)
 
     def _read(self, sentences: Sentences) -> Generator[Rows, list[Array], tuple[Array, Array]]:
         """Scores and unit vectors of sentences."""
@@ -136,16 +139,13 @@ class Summarization:
             {"start": begin, "end": end, "sources": [{**sentence, "score": 1.0}]}
             for (begin, end), sentence in zip(places, own, strict=True)
         ]
-        result = {
-            "summary": summary,
-            "strategy": "extractive",
-            "pieces": len(sentences.passages),
-            "sentences": own,
-            "sources": sources if parameters.sources else None,
-            "finish_reason": "stop",
-            "truncated": False,
-            "truncated_at": None,
-        }
+        result = _result(
+            summary,
+            "extractive",
+            len(sentences.passages),
+            sentences=own,
+            sources=sources if parameters.sources else None,
+        )
         return Answer(result, sum(len(passage.encoding) for passage in sentences.passages), 0)
 
     def _sources(self, text: str, summary: str) -> Generator[Rows, list[Array], tuple[list[dict[str, Any]], int]]:
@@ -177,6 +177,29 @@ class Summarization:
     def text_of(self, result: dict[str, Any]) -> str:
         """What the pieces of a stream add up to."""
         return str(result["summary"])
+
+
+def _result(
+    summary: str,
+    strategy: str,
+    pieces: int,
+    *,
+    sentences: list[dict[str, Any]] | None = None,
+    sources: list[dict[str, Any]] | None = None,
+    finish_reason: str = "stop",
+    truncated_at: int | None = None,
+) -> dict[str, Any]:
+    """As schemas.Summary has it."""
+    return {
+        "summary": summary,
+        "strategy": strategy,
+        "pieces": pieces,
+        "sentences": sentences,
+        "sources": sources,
+        "finish_reason": finish_reason,
+        "truncated": truncated_at is not None,
+        "truncated_at": truncated_at,
+    }
 
 
 def _joined(sentences: list[str]) -> tuple[str, list[tuple[int, int]]]:

@@ -25,6 +25,7 @@ def _parameters(request: Request) -> SummarizeParameters:
         strategy="truncate",  # as the other engines do with what is too long for the model
         num_beams=request.num_beams,
         no_repeat_ngram_size=request.no_repeat_ngram_size,
+        names_from_source=False,  # no other engine has it
         **length,
     )
 

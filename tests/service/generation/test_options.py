@@ -45,6 +45,11 @@ def test_what_the_workshop_says_comes_first() -> None:
     assert (chosen.max_new_tokens, chosen.num_beams) == (40, 2)
 
 
+@pytest.mark.parametrize("serving", [{"names_from_source": True}, {"names_from_source": False}, {}])
+def test_the_workshop_says_whether_names_are_the_sources(serving: dict[str, bool]) -> None:
+    assert default_options({}, {"generation": serving}).names_from_source is serving.get("names_from_source", False)
+
+
 def test_defaults_of_a_config_that_says_nothing() -> None:
     chosen = default_options({}, {})
     assert (chosen.max_new_tokens, chosen.min_new_tokens, chosen.num_beams) == (63, 0, 1)

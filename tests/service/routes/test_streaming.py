@@ -28,6 +28,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     toys.summarizer(folder / "writer", slow_turns=25, max_position_embeddings=256)
     toys.byte_summarizer(folder / "bytes")
+    toys.summarizer(folder / "growing", static=False, max_position_embeddings=256)
     toys.classifier(folder / "moods", slow_turns=2500)
     return folder
 
@@ -133,6 +134,25 @@ def test_whatever_is_asked_for_the_answer_is_the_one_without_a_stream(
         *pieces, last = read
     assert last == whole
     assert text_of(pieces) == whole["results"][0]["summary"]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"num_beams": 3}, {"max_new_tokens": 3}])
+def test_a_decoder_whose_caches_grow_streams_too(
+    server: Server, client: httpx2.Client, parameters: dict[str, Any]
+) -> None:
+    """As T5's does, and any in a folder as Optimum writes it: texts that come later are decoded beside it."""
+    texts = [LONG, SHORT, LONG[5:], SHORT[6:]]
+    requests = [body(text, model="growing", **({"max_new_tokens": 40} | parameters)) for text in texts]
+
+    def read(request: dict[str, Any]) -> list[dict[str, Any]]:
+        with streamed(server, request) as (_, found):
+            return list(found)
+
+    with ThreadPoolExecutor(len(requests)) as pool:
+        answers = list(pool.map(read, requests))
+    for request, (*pieces, last) in zip(requests, answers, strict=True):
+        assert last == client.post("/v1/summarize", json=request | {"stream": False}).json()
+        assert text_of(pieces) == last["results"][0]["summary"] != ""
 
 
 def test_of_a_long_text_only_the_last_round_is_streamed(server: Server, client: httpx2.Client) -> None:

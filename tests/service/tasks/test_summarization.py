@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.artifact import Artifact
@@ -76,6 +77,48 @@ def test_a_least_above_the_most_is_refused_or_lowered_where_it_is_the_models_own
     assert task.options(SummarizeParameters(max_new_tokens=3)).min_new_tokens == 3
     with pytest.raises(InvalidInput, match="min_new_tokens is 20"):
         task.options(SummarizeParameters(min_new_tokens=20))
+
+
+def numbers(folder: Path, **config: Any) -> Summarization:
+    """Likes to write "9", and after that "7"."""
+    noise = np.zeros((1, len(toys.VOCABULARY)))
+    noise[0, [toys.IDS["9"], toys.IDS["7"], toys.SEP]] = 3, 2, 1
+    return Summarization(
+        Artifact(toys.summarizer(folder, copy=0.0, noise=noise, **config)), batch_tokens=256, wide_threads=1
+    )
+
+
+def test_numbers_may_be_only_those_of_the_text(tmp_path: Path) -> None:
+    task = numbers(tmp_path)
+    assert summarize(task, "7 or 19", max_new_tokens=2)["summary"] == "9 9"
+    assert summarize(task, "7 or 19", max_new_tokens=2, names_from_source=True)["summary"] == "7 7"
+    assert summarize(task, "good", names_from_source=True)["summary"] == ""
+
+
+def test_a_model_may_say_that_names_are_the_texts(tmp_path: Path) -> None:
+    task = numbers(tmp_path, shoal={"generation": {"max_new_tokens": 2, "names_from_source": True}})
+    assert summarize(task, "7 or 19")["summary"] == "7 7"
+    assert summarize(task, "7 or 19", names_from_source=False)["summary"] == "9 9"
+
+
+def test_what_was_not_read_has_no_names(tmp_path: Path) -> None:
+    task = numbers(tmp_path)
+    text = "good " * 100 + "7"
+    assert summarize(task, text, strategy="truncate", names_from_source=True)["summary"] == ""
+    assert summarize(task, "7 " + text, strategy="truncate", max_new_tokens=1, names_from_source=True)["summary"] == "7"
+
+
+def test_names_come_from_a_piece_and_then_from_the_summaries(tmp_path: Path) -> None:
+    task = numbers(tmp_path)
+    text = "Good is good. " * 20 + "The 7 is weak. " + "Good is good. " * 20
+    rows = first_round(task, text, names_from_source=True)
+    assert ["7" in row.source for row in rows].count(True) == 1
+    assert all("good is good" in row.source for row in rows)
+    assert summarize(task, text, max_new_tokens=1, names_from_source=True)["summary"] == "7"
+    rounds = task.run(text, SummarizeParameters(names_from_source=True))
+    next(rounds)
+    ((last, _),) = rounds.send([[toys.IDS["good"]]] * len(rows))
+    assert last.source == " ".join(["good"] * len(rows))
 
 
 # --- Texts that are longer than the model reads ----------------------------------------------------------------------
