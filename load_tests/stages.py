@@ -1,6 +1,6 @@
 """Where a request's processor time goes: the server in this process, its functions under a clock, wrk outside.
 
-    python -m load_tests.stages [--clients 64] [--seconds 10]
+    python -m load_tests.stages [short|long|mixed|qa] [--clients 64] [--seconds 10]
 
 Times are of the thread's own CPU clock, what a function calls under the clock left out; reading the clock costs about a
 microsecond a call, which is in the figures.
@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 
+from load_tests.ceiling import MODELS
 from load_tests.generator import Load, lines, run
 from load_tests.server import wait_ready
 from load_tests.texts import SETS, bodies
@@ -25,12 +26,14 @@ from service.config import Settings
 from service.cost import CostSurface
 from service.cpus import run_as_batch
 from service.encoding import Tokenizer
+from service.engine import Engine
 from service.metrics import PassMetrics
 from service.model import Graph
 from service.queue import Queue
-from service.registry import Registry
 from service.scheduler import Scheduler
+from service.tasks.answering import Answering
 from service.tasks.classification import Classification
+from service.turn import Turns
 
 PORT = 8124
 RUN = "session.run"
@@ -42,12 +45,14 @@ _STAGES: list[tuple[Any, str, str]] = [
     (CostSurface, "observe", "worker: cost surface"),
     (PassMetrics, "started", "worker: metrics"),
     (PassMetrics, "ran", "worker: metrics"),
-    (Registry, "_deliver", "worker: waking the event loop"),
-    (Scheduler, "_answer", "worker: answering rows"),
+    (Engine, "_deliver", "worker: waking the event loop"),
+    (Turns, "answer", "worker: answering rows"),
     (Tokenizer, "encode", "loop: tokenizing"),
+    (Tokenizer, "windows", "loop: tokenizing"),
     (Scheduler, "submit", "loop: queueing"),
     (Classification, "finish", "loop: labels and scores"),
-    (Registry, "_resolve", "loop: waking requests"),
+    (Answering, "finish", "loop: spans and scores"),
+    (Engine, "_resolve", "loop: waking requests"),
 ]
 
 
@@ -102,12 +107,12 @@ def _loop_cpu_s() -> float:
     return time.clock_gettime(time.pthread_getcpuclockid(threading.main_thread().ident or 0))
 
 
-def _load(server: uvicorn.Server, clients: int, seconds: int, clock: Clock) -> tuple[Load, float, float]:
+def _load(server: uvicorn.Server, name: str, clients: int, seconds: int, clock: Clock) -> tuple[Load, float, float]:
     """A warm load, then the load that counts; what the event loop's thread and all threads took for it."""
     wait_ready(f"http://127.0.0.1:{PORT}/health/ready")
     try:
-        with lines(bodies("short")) as file:
-            url, path = f"http://127.0.0.1:{PORT}", f"/v1/{SETS['short'][0]}"
+        with lines(bodies(name)) as file:
+            url, path = f"http://127.0.0.1:{PORT}", f"/v1/{SETS[name][0]}"
             run(url, path, file, clients=clients, seconds=3)
             clock.clear()
             loop_s, all_s = _loop_cpu_s(), time.process_time()
@@ -120,6 +125,7 @@ def _load(server: uvicorn.Server, clients: int, seconds: int, clock: Clock) -> t
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("set", nargs="?", choices=SETS, default="short")
     arguments.add_argument("--clients", type=int, default=64)
     arguments.add_argument("--seconds", type=int, default=10)
     given = arguments.parse_args()
@@ -128,11 +134,15 @@ def main() -> None:
         clock.wrap(owner, name, stage)
     run_as_batch()
     config = uvicorn.Config(
-        create_app(Settings(models="sentiment")), port=PORT, log_level="warning", access_log=False, proxy_headers=False
+        create_app(Settings(models=MODELS[SETS[given.set][0]])),
+        port=PORT,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
     with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(_load, server, given.clients, given.seconds, clock)
+        loading = pool.submit(_load, server, given.set, given.clients, given.seconds, clock)
         server.run()
         load, loop_s, all_s = loading.result()
     clock.seconds["loop: HTTP, parsing, validation, serialization"] = loop_s - sum(
@@ -141,7 +151,8 @@ def main() -> None:
     clock.seconds["worker: the rest"] = (
         all_s - loop_s - sum(spent for stage, spent in clock.seconds.items() if not stage.startswith("loop"))
     )
-    print(f"{load.requests} requests, {load.per_s:.0f} a second, {clock.calls[RUN]} passes")
+    busy = 100 * all_s / load.seconds
+    print(f"{load.requests} requests, {load.per_s:.0f} a second, {clock.calls[RUN]} passes, CPU {busy:.0f} %")
     for stage in sorted(clock.seconds):
         print(f"{stage:48}{1e6 * clock.seconds[stage] / load.requests:8.1f} us a request")
     print(f"{'all but session.run':48}{1e6 * (all_s - clock.seconds[RUN]) / load.requests:8.1f} us a request")

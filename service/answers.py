@@ -26,12 +26,16 @@ class Answer:
     output_tokens: int
 
 
+def _nothing() -> None:
+    pass
+
+
 class Computation:
     """An answer in the making, and who waits for it. Lives on the event loop."""
 
     __slots__ = ("_outcome", "_sleepers", "abandon", "key", "waiting", "watch", "watched", "written")
 
-    def __init__(self, key: Hashable, abandon: Callable[[], None], watch: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, key: Hashable, abandon: Callable[[], None], watch: Callable[[], None] = _nothing) -> None:
         """`abandon` is called when nobody waits any more, `watch` when somebody wants to see it being written."""
         self.key = key
         self.abandon = abandon
@@ -50,7 +54,12 @@ class Computation:
     def settle(self, outcome: Answer | BaseException) -> None:
         """Wake all who wait, once."""
         self._outcome = outcome
+        self.let_go()
         self._wake()
+
+    def let_go(self) -> None:
+        """Nobody's leaving or watching matters any more. What is called then would keep the request, and it this."""
+        self.abandon = self.watch = _nothing
 
     def _wake(self) -> None:
         sleepers, self._sleepers = self._sleepers, []
@@ -67,9 +76,13 @@ class Computation:
         """Wait for it; raises what it was settled with, if that is an error."""
         while self._outcome is None:
             await self._sleep()
-        if isinstance(self._outcome, BaseException):
-            raise self._outcome
-        return self._outcome
+        outcome = self._outcome
+        if not isinstance(outcome, BaseException):
+            return outcome
+        try:
+            raise outcome
+        finally:
+            del self, outcome  # the error keeps this frame, and this would keep the error
 
     def progress(self, written: list[int]) -> None:
         """More of it is written."""
@@ -128,6 +141,7 @@ class Answers:
         if computation.waiting == 0 and not computation.done:
             self._end(computation)
             computation.abandon()
+            computation.let_go()
 
     def _end(self, computation: Computation) -> None:
         if self._under_way.get(computation.key) is computation:

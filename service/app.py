@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service import __version__
 from service.config import Settings
 from service.errors import MethodNotAllowed, NotFound, ServiceError
-from service.middleware import BodyLimit, RequestMetrics
+from service.middleware import RequestMetrics
 from service.refusals import fault, refusal
 from service.registry import Registry
 from service.routes import inference, operations
@@ -35,10 +35,12 @@ class Application(FastAPI):
         """By path; they take its POST requests, FastAPI all others."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lane: ASGIApp | None = None
         if scope["type"] == "http" and scope["method"] == "POST":
             lane = self.lanes.get(scope["path"].removeprefix(scope.get("root_path", "")))
-        await (super().__call__(scope, receive, send) if lane is None else lane(scope, receive, send))
+            if lane is not None:
+                await lane(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -71,12 +73,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     for route, schema in inference.SCHEMAS.items():
-        lane = Lane(route, schema, app.state)
-        app.lanes[lane.path] = RequestMetrics(BodyLimit(lane, max_bytes=settings.max_body_bytes))
+        lane = Lane(route, schema, app.state, max_body_bytes=settings.max_body_bytes)
+        app.lanes[lane.path] = RequestMetrics(lane)
     add_docs(app)
     app.include_router(inference.router)
     app.include_router(operations.router)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RequestMetrics)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_exception)

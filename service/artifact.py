@@ -56,7 +56,7 @@ class Artifact:
 
     folder: Path
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.folder.name
 

@@ -48,15 +48,13 @@ class CostSurface:
         """
         self.batch_tokens = batch_tokens
         self._max_tokens = max_tokens
-        self._factors = np.array([pass_s, 0.0, token_s, 0.0, 0.0]) / _SCALE
+        self._believe(np.array([pass_s, 0.0, token_s, 0.0, 0.0]) / _SCALE)
         # Sums of the least squares: what does not fade (prior, warm-up), and what does.
         self._kept = (_PRIOR_WEIGHT * np.eye(5) / pass_s**2, _PRIOR_WEIGHT * self._factors / pass_s**2)
         self._fading = (np.zeros((5, 5)), np.zeros(5))
         self._seen: list[_Measured] = []
         self._seen_s = 0.0
         self._untold = True
-        self._columns: dict[int, list[float]] = {}
-        self._shares_s: dict[int, float] = {}
         self._lock = threading.Lock()
 
     def shapes(self) -> list[tuple[int, int]]:
@@ -76,9 +74,9 @@ class CostSurface:
 
     def seconds(self, rows: int, tokens: int) -> float:
         """One pass."""
-        a, b, c, d, e = self._factors * _SCALE
+        a, b, c, d, e = self._terms
         padded = rows * tokens
-        return max(_LEAST_S, float(a + b * rows + padded * (c + d * tokens + e * padded)))
+        return max(_LEAST_S, a + b * rows + padded * (c + d * tokens + e * padded))
 
     def share_s(self, tokens: int) -> float:
         """A row's part of the cheapest pass at this length."""
@@ -120,7 +118,7 @@ class CostSurface:
         if self._untold:
             self._untold = False
             ratio = float(np.median([seconds / self.seconds(rows, tokens) for rows, tokens, seconds in passes]))
-            self._factors = self._factors * ratio
+            self._believe(self._factors * ratio)
             self._kept = (self._kept[0] / ratio**2, self._kept[1] / ratio)
 
     @staticmethod
@@ -134,5 +132,10 @@ class CostSurface:
 
     def _fit(self) -> None:
         squares, products = self._kept[0] + self._fading[0], self._kept[1] + self._fading[1]
-        self._factors = np.linalg.lstsq(squares, products)[0]  # nearly singular is no error to it
-        self._columns, self._shares_s = {}, {}
+        self._believe(np.linalg.lstsq(squares, products)[0])  # nearly singular is no error to it
+
+    def _believe(self, factors: np.ndarray[Any, np.dtype[np.floating[Any]]]) -> None:
+        self._factors = factors
+        self._terms: list[float] = (factors * _SCALE).tolist()  # numpy's own numbers take ten times as long
+        self._columns: dict[int, list[float]] = {}
+        self._shares_s: dict[int, float] = {}

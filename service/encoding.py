@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import tokenizers
 from service.errors import ArtifactError
 from service.marian import marian_tokenizer
 from service.sentences import Span, fit, pack, sentence_spans
+from service.words import Words, reads_by_words
 
 _CHARS_UNDER_GIL = 1000  # half a millisecond
+_CHARS_BY_WORDS = 10_000  # ... and all words of a longer one, if they are new, too long a time
+_SAMPLE = "a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +32,68 @@ class Encoding:
         return len(self.ids)
 
 
+class Frame:
+    """The special tokens before, between and after one text or two, and the type of each text's tokens."""
+
+    def __init__(self, sample: tokenizers.Encoding) -> None:
+        """`sample` is a row of texts none of which is empty."""
+        self._before: tuple[array[int], array[int]] = (array("q"), array("q"))
+        self._texts: list[tuple[array[int], array[int], array[int]]] = []
+        """For each its type, and the ids and types of what comes after it."""
+        last = None
+        for text, number, kind in zip(sample.sequence_ids, sample.ids, sample.type_ids, strict=True):
+            if text is None:
+                ids, types = self._texts[-1][1:] if self._texts else self._before
+                ids.append(number)
+                types.append(kind)
+            elif text != last:
+                self._texts.append((array("q", [kind]), array("q"), array("q")))
+                last = text
+        self.first = len(self._before[0])
+        """Position of the first text's first token."""
+        self.size = self.first + sum(len(ids) for _, ids, _ in self._texts)
+        """Special tokens in all."""
+
+    def second(self, first: list[int]) -> int:
+        """Position of the second text's first token."""
+        return self.first + len(first) + len(self._texts[0][1])
+
+    def row(self, *texts: list[int], truncated_at: int | None = None) -> Encoding:
+        """The texts' tokens with all that belongs around them."""
+        ids, types = self._before[0][:], self._before[1][:]
+        for text, (kind, after, after_types) in zip(texts, self._texts, strict=True):
+            ids.fromlist(text)
+            ids += after
+            types += kind * len(text)
+            types += after_types
+        return Encoding(ids, types, truncated_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A text's tokens, special ones left out."""
+
+    ids: list[int]
+    span: Callable[[int], Span]
+    """Characters of the token with this number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A question with a stretch of its context."""
 
     encoding: Encoding
     first: int
-    """Position in the row of the context's first token."""
-    offsets: list[tuple[int, int]]
-    """Character span in the whole context of each context token, from position `first` on."""
+    """Position in the row of the stretch's first token."""
+    size: int
+    """Tokens of the stretch."""
+    begin: int
+    """Number of its first token in the whole context."""
+    context: Tokens
+
+    def span(self, token: int) -> Span:
+        """Characters, in the whole context, of a token of the stretch."""
+        return self.context.span(self.begin + token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +136,9 @@ class Tokenizer:
         # MiniLM's file pads everything to 128 and cuts there; both are decided here, a row at a time.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._single = Frame(self._tokenizer.encode(_SAMPLE))
+        self._pair = Frame(self._tokenizer.encode(_SAMPLE, _SAMPLE))
+        self._words = Words(self._tokens_of_each) if reads_by_words(self._tokenizer) else None
 
     def _tokens_of(self, text: str) -> tokenizers.Encoding:
         # encode_batch() drops the GIL: 200,000 characters in a thread stalled the event loop for 230 ms with encode(),
@@ -87,33 +147,32 @@ class Tokenizer:
             return self._tokenizer.encode(text, add_special_tokens=False)
         return self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
 
-    def _row(self, encoding: tokenizers.Encoding, truncated_at: int | None = None) -> Encoding:
-        return Encoding(array("q", encoding.ids), array("q", encoding.type_ids), truncated_at)
+    def _tokens_of_each(self, texts: list[str]) -> list[tokenizers.Encoding]:
+        return list(self._tokenizer.encode_batch(texts, add_special_tokens=False))
+
+    def _tokens(self, text: str) -> Tokens:
+        if self._words is not None and len(text) <= _CHARS_BY_WORDS:
+            return Tokens(self._words.ids(text), self._words.places(text).span)
+        encoding = self._tokens_of(text)
+        return Tokens(encoding.ids, encoding.token_to_chars)
 
     def encode(self, text: str, max_tokens: int) -> Encoding:
         """One text, cut at `max_tokens` (special tokens included)."""
-        if len(text) <= _CHARS_UNDER_GIL:
-            whole = self._tokenizer.encode(text)
-            if len(whole) <= max_tokens:
-                return self._row(whole)
-        encoding = self._tokens_of(text)
-        room = max_tokens - self._tokenizer.num_special_tokens_to_add(False)
-        truncated_at = None
-        if len(encoding) > room:
-            encoding.truncate(room)
-            truncated_at = encoding.offsets[-1][1]
-        return self._row(self._tokenizer.post_process(encoding), truncated_at)
+        tokens = self._tokens(text)
+        room = max_tokens - self._single.size
+        if len(tokens.ids) <= room:
+            return self._single.row(tokens.ids)
+        return self._single.row(tokens.ids[:room], truncated_at=tokens.span(room - 1)[1])
 
     def sentences(self, text: str, max_tokens: int) -> Sentences:
         """The text by sentences, each tokenized by itself, in as few rows of at most `max_tokens` as there can be."""
-        room = max_tokens - self._tokenizer.num_special_tokens_to_add(False)
+        room = max_tokens - self._single.size
         spans, lengths = self._fitted(text, room)
         encodings = self._tokens_of_all([text[start:end] for start, end in spans])
         passages = []
         for chosen in pack(lengths, room):
-            merged = tokenizers.Encoding.merge([encodings[index] for index in chosen], growing_offsets=True)
-            row = self._tokenizer.post_process(merged)
-            passages.append(Passage(self._row(row), chosen, row.special_tokens_mask.index(0)))
+            ids = [number for index in chosen for number in encodings[index].ids]
+            passages.append(Passage(self._single.row(ids), chosen, self._single.first))
         return Sentences(spans, lengths, passages)
 
     def _fitted(self, text: str, room: int) -> tuple[list[Span], list[int]]:
@@ -122,12 +181,11 @@ class Tokenizer:
 
     def _tokens_of_all(self, texts: list[str]) -> list[tokenizers.Encoding]:
         """Of each, its runs of space as single ones."""
-        cleaned = [" ".join(text.split()) for text in texts]
-        return list(self._tokenizer.encode_batch(cleaned, add_special_tokens=False))
+        return self._tokens_of_each([" ".join(text.split()) for text in texts])
 
     def pieces(self, text: str, max_tokens: int, *, prefix: str = "") -> list[Encoding]:
         """All of a text in rows of whole sentences, `prefix` before each."""
-        room = max_tokens - self._tokenizer.num_special_tokens_to_add(False) - len(self._tokens_of(prefix))
+        room = max_tokens - self._single.size - len(self._tokens_of(prefix))
         spans, lengths = self._fitted(text, room)
         waiting = list(reversed(pack(lengths, room)))
         found: list[Encoding] = []
@@ -151,22 +209,20 @@ class Tokenizer:
         leaves less than half of a row for the context is cut. Returns the windows and the character where the question
         was cut, None if it was not.
         """
-        asked = self._tokens_of(question)
-        text = self._tokens_of(context)
-        room = max_tokens - self._tokenizer.num_special_tokens_to_add(True)
-        cut_at = None
-        if len(asked) > room // 2:
-            asked.truncate(room // 2)
-            cut_at = asked.offsets[-1][1]
-        room -= len(asked)
-        if len(text) > room:
-            text.truncate(room, stride=min(stride, room // 2))
-        return [self._window(asked, stretch) for stretch in (text, *text.overflowing)], cut_at
+        asked, text = self._tokens(question), self._tokens(context)
+        room = max_tokens - self._pair.size
+        ids, cut_at = asked.ids, None
+        if len(ids) > room // 2:
+            ids = ids[: room // 2]
+            cut_at = asked.span(len(ids) - 1)[1]
+        room -= len(ids)
+        shared = min(stride, room // 2)
+        begins = range(0, max(1, len(text.ids) - shared), room - shared)
+        return [self._window(ids, text, begin, room) for begin in begins], cut_at
 
-    def _window(self, asked: tokenizers.Encoding, stretch: tokenizers.Encoding) -> Window:
-        row = self._tokenizer.post_process(asked, stretch)
-        first = row.sequence_ids.index(1) if len(stretch) else len(row)
-        return Window(self._row(row), first, stretch.offsets)
+    def _window(self, asked: list[int], text: Tokens, begin: int, room: int) -> Window:
+        stretch = text.ids[begin : begin + room]
+        return Window(self._pair.row(asked, stretch), self._pair.second(asked), len(stretch), begin, text)
 
     def decode(self, ids: list[int]) -> str:
         """Text of `ids`, special tokens left out, no space at either end."""

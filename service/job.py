@@ -35,7 +35,7 @@ class Row:
 class Job:
     """Rows that belong to one request; done when each has its answer."""
 
-    __slots__ = ("cancelled", "error", "expires_s", "pending", "predicted_wait_s", "rows", "waiter")
+    __slots__ = ("backlog_s", "cancelled", "error", "expires_s", "pending", "rows", "waiter")
 
     def __init__(self, inputs: Sequence[tuple[Any, int]], waiter: Any = None, *, expires_s: float = math.inf) -> None:
         """`inputs` are (what the model reads, its length in tokens); `waiter` is the caller's own.
@@ -47,7 +47,7 @@ class Job:
         self.error: ServiceError | None = None
         self.waiter = waiter
         self.expires_s = expires_s
-        self.predicted_wait_s = 0.0
+        self.backlog_s = 0.0
         self.cancelled = False
 
     def results(self) -> list[Any]:
@@ -55,6 +55,11 @@ class Job:
         if self.error is not None:
             raise self.error
         return [row.result for row in self.rows]
+
+    def release(self) -> None:
+        """Its results were read. Rows and job, and whoever waits, would else keep each other until a collection."""
+        self.rows = []
+        self.waiter = None
 
     def cancel(self) -> None:
         """Nobody waits any more: its rows leave before their next pass, and count as answered."""

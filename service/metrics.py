@@ -6,6 +6,7 @@ Labels are route, status, model and reason only: bounded, and never text that a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
@@ -26,6 +27,14 @@ REQUEST_DURATION = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+
+
+@cache
+def answered(route: str, status: int) -> Histogram:
+    """The durations of a route's requests with a status, looked up once."""
+    return REQUEST_DURATION.labels(route, str(status))
+
+
 REQUESTS_IN_FLIGHT = Gauge("shoal_requests_in_flight", "Requests being answered now.", registry=REGISTRY)
 REFUSALS = Counter(
     "shoal_refusals_total", "Requests answered with an error, by its word.", ("reason",), registry=REGISTRY

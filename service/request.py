@@ -107,6 +107,9 @@ class Request:
                 more = work.rounds.send(self._results(own))
             except StopIteration as end:
                 outcomes.append((work.computation, self._counted(end.value)))
+            except ServiceError as error:
+                # Without its traceback, whose frames keep it: nobody reads that.
+                outcomes.append((work.computation, error.with_traceback(None)))
             except Exception as error:  # noqa: BLE001  # told to whoever waits for this input
                 outcomes.append((work.computation, error))
             else:
@@ -114,6 +117,8 @@ class Request:
                 rows += more
                 further.append(work)
         self._work = further
+        if self.job is not None:
+            self.job.release()
         return outcomes, rows
 
     def fail(self, error: BaseException) -> list[Outcome]:

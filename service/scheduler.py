@@ -21,21 +21,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from service.admission import Admission
 from service.errors import InferenceError, Overloaded, ServiceError, Unavailable
-from service.job import Job, Pass, Row, WarmUps
+from service.job import Job, Row, WarmUps
 from service.line import Batch, Line, Observer, Run
 from service.queue import Queue
+from service.turn import Turns, Written
 
 log = logging.getLogger(__name__)
 
+Work = Batch | Callable[[], None]
+"""A batch's next pass, or a warm-up's."""
+
 # A pass on all cores is in the way of whoever comes while it runs: not as long as others come all the time.
 _ALONE_AFTER_S = 0.1
-# Shorter waits say nothing about how good predictions are: they are a pass or two.
-_TELLING_WAIT_S = 0.05
-_LEARNING_RATE = 0.05
-
-
-Written = tuple[Row, list[int]]
 
 
 class Scheduler:
@@ -53,15 +52,13 @@ class Scheduler:
 
         `longest_wait_s`: what would wait longer, by what is known of its costs, is refused.
         """
-        self._deliver = deliver
-        self._tell = tell
-        self._longest_wait_s = longest_wait_s
+        self._admission = Admission(threads=threads, longest_wait_s=longest_wait_s)
+        self._turns = Turns(deliver=deliver, tell=tell, admission=self._admission)
         self._lines: dict[str, Line] = {}
         self._lock = threading.Condition()
         self._closing = False
         self._busy = 0
         self._company_s = -math.inf
-        self._slowness = 1.0
         self._warm_ups: deque[Callable[[], None]] = deque()
         self._wide_warm_ups: deque[Callable[[], None]] = deque()
         self._pass_began_s: list[float | None] = [None] * threads
@@ -72,7 +69,8 @@ class Scheduler:
 
     def add(self, name: str, run: Run, queue: Queue, observer: Observer, *, most: float = math.inf) -> None:
         """Give a model its line; `most` is what a batch under way may have, by its size. Call before `start`."""
-        self._lines[name] = Line(name, queue, run, observer, len(self._threads), most)
+        line = self._lines[name] = Line(name, queue, run, observer, len(self._threads), most)
+        self._admission.add(line)
 
     def warm_up(self, narrow: WarmUps, wide: WarmUps) -> None:
         """Passes to run when nobody waits; those of `wide` only while no other worker is busy. Call before `start`."""
@@ -84,19 +82,14 @@ class Scheduler:
         for thread in self._threads:
             thread.start()
 
-    def check(self, name: str) -> None:
-        """Raises what `submit` would raise for even a single short row now. Takes no lock, costs nothing."""
+    def check(self, name: str) -> float:
+        """Seconds of work before a row that came now, as its costs are known. Takes no lock, costs nothing.
+
+        Raises what `submit` would raise for even a single short row.
+        """
         if self._closing:
             raise Unavailable("The server is shutting down; send the request to another one.")
-        queue = self._lines[name].queue
-        if len(queue) >= queue.limit:
-            raise Overloaded(f"Model {name!r} has {len(queue)} rows waiting, its limit. Try again in a moment.")
-        wait_s = self._predicted_wait_s()
-        if wait_s > self._longest_wait_s:
-            raise Overloaded(
-                f"{wait_s:.1f} s of work are waiting and a request may take {self._longest_wait_s:g} s. "
-                "Try again in a moment."
-            )
+        return self._admission.check(self._lines[name])
 
     def work_s(self, name: str, rows: Sequence[tuple[Any, int]]) -> float:
         """What rows (inputs, length) would take if nothing else waited, by what is known of their costs."""
@@ -117,19 +110,13 @@ class Scheduler:
                 queue.put(job.rows, over=True)
                 self._lock.notify(min(len(job.rows), len(self._threads)))
                 return
-            self.check(name)
-            job.predicted_wait_s = self._predicted_wait_s()
+            job.backlog_s = self.check(name)
             if not queue.put(job.rows):
                 raise Overloaded(
                     f"Model {name!r} has {len(queue)} rows waiting and room for {queue.limit}; this request brings "
                     f"{len(job.rows)}. Try again in a moment, or send fewer inputs at once."
                 )
             self._lock.notify(min(len(job.rows), len(self._threads)))
-
-    def _predicted_wait_s(self) -> float:
-        """From now to the first pass of a row that came now: the backlog, times what such predictions were off by."""
-        backlog_s = sum(line.queue.backlog_s for line in self._lines.values())
-        return backlog_s / len(self._threads) * self._slowness
 
     def depths(self) -> dict[str, int]:
         """Rows that wait for their first pass, by model."""
@@ -153,17 +140,18 @@ class Scheduler:
         left: list[Row] = []
         for line in self._lines.values():
             left += line.clear()
-        self._answer([(row, Unavailable("The server shut down before this request was run.")) for row in left])
+        self._turns.answer([(row, Unavailable("The server shut down before this request was run.")) for row in left])
 
     # Everything below runs on the worker threads.
 
     def _work(self, worker: int) -> None:
-        while (work := self._next()) is not None:
+        work = self._next()
+        while work is not None:
             self._pass_began_s[worker] = time.perf_counter()
             # Whatever is raised, SystemExit too, rows are answered and the worker lives.
             try:
                 if isinstance(work, Batch):
-                    self._turn(work)
+                    self._turns.run(work)
                 else:
                     work()
             except BaseException as error:
@@ -172,25 +160,28 @@ class Scheduler:
                 else:
                     log.warning("a warm-up pass failed", exc_info=error)
             self._pass_began_s[worker] = None
-            with self._lock:
-                self._busy -= 1
-                if isinstance(work, Batch):
-                    self._put_back(work)
+            work = self._next(work)
 
     def _put_back(self, batch: Batch) -> None:
         line = batch.line
-        line.put_back(batch, pressed=any(each.due_s() < math.inf for each in self._lines.values()))
+        several = line.most < math.inf  # passes for a row, so that its batches may join
+        line.put_back(batch, pressed=several and any(each.due_s() < math.inf for each in self._lines.values()))
         # This worker goes on with one of them; where there is more to do, somebody else may be asleep.
-        if line.most < math.inf and (len(line.waiting) > 1 or len(line.queue)):
+        if several and (len(line.waiting) > 1 or len(line.queue)):
             self._lock.notify()
 
-    def _next(self) -> Batch | Callable[[], None] | None:
-        """Wait for work, then serve the line whose most urgent is due first. None means stop."""
+    def _next(self, done: Work | None = None) -> Work | None:
+        """Put back what is done, wait for work, and serve the line whose most urgent is due first. None means stop."""
         with self._lock:
+            if done is not None:
+                self._busy -= 1
+            if isinstance(done, Batch):
+                self._put_back(done)
             while not self._closing:
-                first = min(self._lines.values(), key=Line.due_s, default=None)
-                if first is not None and first.due_s() < math.inf:
-                    return self._started(first)
+                due_s = {name: line.due_s() for name, line in self._lines.items()}
+                first = min(due_s, key=due_s.__getitem__, default=None)
+                if first is not None and due_s[first] < math.inf:
+                    return self._started(self._lines[first])
                 if warm_up := self._warm_up():
                     self._busy += 1
                     return warm_up
@@ -211,52 +202,6 @@ class Scheduler:
             return self._warm_ups.popleft()
         return self._wide_warm_ups.popleft() if self._wide_warm_ups and not self._busy else None
 
-    def _turn(self, batch: Batch) -> None:
-        """Run one pass and answer the rows that it finished."""
-        began_s = time.perf_counter()
-        if batch.passes is None and not batch.again:
-            self._learn_slowness(min(batch.rows, key=lambda row: row.number), began_s)
-        self._drop_gone(batch, began_s)
-        if batch.passes is None:
-            if not batch.rows:
-                return
-            if not batch.again:
-                batch.line.observer.started([began_s - row.arrived_s for row in batch.rows])
-            batch.passes = batch.line.run(batch.rows, alone=batch.alone)
-        batch.seat_guests()
-        done = next(batch.passes)
-        ended_s = time.perf_counter()
-        batch.due_s = 2 * ended_s - began_s
-        if done.written:
-            self._tell(done.written)
-        self._answer(done.finished)
-        self._report(batch.line, done, ended_s - began_s)
-
-    def _report(self, line: Line, done: Pass, seconds: float) -> None:
-        if done.rows:  # else rows only left
-            line.observer.ran(rows=done.rows, tokens=done.tokens, padded_tokens=done.padded_tokens, seconds=seconds)
-        if done.saved:
-            line.observer.saved(done.saved)
-
-    def _learn_slowness(self, row: Row, began_s: float) -> None:
-        """Passes on all cores at once, and whatever else the machine does, make waits longer than the backlog says."""
-        predicted_s = row.job.predicted_wait_s
-        if predicted_s > _TELLING_WAIT_S:
-            ratio = (began_s - row.arrived_s) / predicted_s
-            self._slowness = min(max(self._slowness * (1 + _LEARNING_RATE * (ratio - 1)), 0.5), 10.0)
-
-    def _drop_gone(self, batch: Batch, now_s: float) -> None:
-        """Rows that nobody waits for any more, or whose time is over, leave before they cost a pass.
-
-        Those of a batch under way are left to it: it lets them go after its next pass, with what it keeps for them.
-        """
-        for row in batch.rows:
-            if row.job.expires_s < now_s and not row.job.cancelled:
-                row.job.expire()
-        if batch.passes is None and any(row.job.cancelled for row in batch.rows):
-            self._answer([(row, None) for row in batch.rows if row.job.cancelled])
-            batch.rows = [row for row in batch.rows if not row.answered]
-
     def _give_up(self, batch: Batch, error: BaseException) -> None:
         """A pass raised: run its rows again one by one, or answer the one row with the error."""
         with self._lock:
@@ -272,26 +217,5 @@ class Scheduler:
             return
         log.error("a row of %s failed", batch.line.name, exc_info=error)
         told = error if isinstance(error, ServiceError) else InferenceError("The model failed on this input.")
-        self._answer([(row, told) for row in rows])
+        self._turns.answer([(row, told) for row in rows])
         batch.line.observer.failed(len(rows))
-
-    def _answer(self, answers: list[tuple[Row, Any]]) -> None:
-        """Give each row its result or error, once; deliver the jobs that are complete, all in one call."""
-        done: list[Job] = []
-        with self._lock:
-            for row, result in answers:
-                if row.answered:
-                    continue
-                row.answered = True
-                row.result = result
-                job = row.job
-                if isinstance(result, ServiceError):
-                    job.error = job.error or result
-                job.pending -= 1
-                if job.pending == 0:
-                    done.append(job)
-        if done:
-            try:
-                self._deliver(done)
-            except Exception:  # the event loop is gone: nobody is left to tell, and the other rows go on
-                log.exception("%d finished jobs could not be delivered", len(done))

@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from starlette.datastructures import State
 from starlette.types import Receive, Scope, Send
 
-from service.errors import InvalidInput, ServiceError, Unavailable, UnsupportedMediaType
+from service.engine import Inference
+from service.errors import InputTooLong, InvalidInput, ServiceError, Unavailable, UnsupportedMediaType
 from service.refusals import Refusal, fault, invalid, refusal
-from service.registry import Inference, Registry
+from service.registry import Registry
 from service.schemas import InferenceRequest, SummarizeRequest
 
 log = logging.getLogger(__name__)
@@ -40,13 +41,14 @@ class _ClientLeft(Exception):
 class Lane:
     """One inference route as an ASGI application."""
 
-    def __init__(self, route: str, schema: type[InferenceRequest], state: State) -> None:
+    def __init__(self, route: str, schema: type[InferenceRequest], state: State, *, max_body_bytes: int) -> None:
         """`state` has the registry as soon as the application has started."""
         self.path = f"/v1/{route}"
         """The route's template, as a Starlette route has it."""
         self._route = route
         self._schema = schema
         self._state = state
+        self._max_body_bytes = max_body_bytes
         # What takes seconds is stopped when its client leaves; what takes milliseconds is not worth a second task.
         self._takes_long = issubclass(schema, SummarizeRequest)
 
@@ -63,7 +65,8 @@ class Lane:
             await _refuse(send, refusal(fault("POST", self.path)))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = self._request(await _body(receive), _content_type(scope))
+        kind, length = _described(scope)
+        request = self._request(await self._body(receive, length), kind)
         if isinstance(request, SummarizeRequest) and request.stream:
             await _while_there(receive, self._stream(request, send))
             return
@@ -72,6 +75,29 @@ class Lane:
         headers = [(b"content-type", _JSON), (b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+    async def _body(self, receive: Receive, length: bytes) -> bytes:
+        """All of it, or none of one that is told to be too long; raises _ClientLeft if the client left before."""
+        if length.isdigit() and int(length) > self._max_body_bytes:
+            raise self._too_large(length.decode("latin-1"))
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message: Mapping[str, Any] = await receive()
+            if message["type"] == "http.disconnect":
+                raise _ClientLeft
+            part: bytes = message.get("body", b"")
+            size += len(part)
+            if size > self._max_body_bytes:
+                raise self._too_large(f"more than {self._max_body_bytes}")
+            parts.append(part)
+            if not message.get("more_body"):
+                return part if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self, size: str) -> InputTooLong:
+        return InputTooLong(
+            f"A body of {size} bytes; the limit is {self._max_body_bytes}. Send the inputs in several requests."
+        )
 
     def _request(self, body: bytes, content_type: str) -> InferenceRequest:
         if content_type != "application/json" and not content_type.endswith("+json"):
@@ -165,19 +191,14 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-async def _body(receive: Receive) -> bytes:
-    """The whole body; raises _ClientLeft if the client left before its end."""
-    parts: list[bytes] = []
-    while True:
-        message: Mapping[str, Any] = await receive()
-        if message["type"] == "http.disconnect":
-            raise _ClientLeft
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _content_type(scope: Scope) -> str:
-    """The media type without its parameters, in lower case; empty if there is none."""
-    value: bytes = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    return value.partition(b";")[0].strip().lower().decode("latin-1")
+def _described(scope: Scope) -> tuple[str, bytes]:
+    """The body's media type, without its parameters and in lower case, and its length as told; empty if left out."""
+    kind = length = b""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            kind = kind or value
+        elif name == b"content-length":
+            length = value
+    if kind != _JSON:
+        kind = kind.partition(b";")[0].strip().lower()
+    return kind.decode("latin-1"), length

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from service.answers import Answer
 from service.artifact import Artifact
@@ -37,9 +37,25 @@ class Candidate:
 
 
 def span_logits(starts: Array, ends: Array, max_tokens: int) -> Array:
-    """Logit of every span by first token and length - 1: [tokens, max_tokens], -inf where it leaves the window."""
-    tail = np.full(max_tokens - 1, -np.inf)
-    return np.asarray(starts[:, None] + sliding_window_view(np.concatenate([ends, tail]), max_tokens))
+    """Logit of every span by length - 1 and first token: [max_tokens, tokens], -inf where it leaves the window."""
+    tokens = len(ends)
+    padded = np.full(tokens + max_tokens - 1, -math.inf)
+    padded[:tokens] = ends
+    # Each row one further on in the same numbers: sliding_window_view() without what it costs to ask for.
+    windows: Array = np.ndarray((max_tokens, tokens), padded.dtype, padded, strides=padded.strides * 2)
+    return np.asarray(starts + windows)
+
+
+def best_places(logits: Array, count: int) -> list[tuple[int, int]]:
+    """Lengths - 1 and first tokens of the `count` highest of [max_tokens, tokens], the highest first."""
+    longest, tokens = logits.shape
+    # They start at the tokens of the highest maxima, and looking for those in one row is cheap.
+    firsts = np.arange(tokens)
+    if count < tokens:
+        firsts = np.sort(np.argpartition(-logits.max(axis=0), count - 1)[:count])
+    best = np.argsort(-logits[:, firsts].T.ravel(), kind="stable")[:count].tolist()
+    chosen = firsts.tolist()
+    return [(place % longest, chosen[place // longest]) for place in best]
 
 
 def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
@@ -53,20 +69,29 @@ def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
 
 def _best_spans(window: Window, logits: Array, context: str, count: int) -> list[Candidate]:
     """The best `count` stretches of text, each once: spans of a character's several byte tokens are one stretch."""
-    flat = logits.ravel()
     found: dict[tuple[int, int], Candidate] = {}
     looked = 0
-    while len(found) < count and looked < flat.size:
-        looked = min(4 * (looked + count), flat.size)
-        best = np.argpartition(-flat, looked - 1)[:looked]
+    while len(found) < count and looked < logits.size:
+        looked = min(4 * (looked + count), logits.size)
         found.clear()
-        for index in best[np.argsort(-flat[best], kind="stable")]:
-            first, extra = divmod(int(index), logits.shape[1])
-            if np.isfinite(flat[index]):
-                start, end = _trimmed(context, window.offsets[first][0], window.offsets[first + extra][1])
-                if start < end:
-                    found.setdefault((start, end), Candidate(float(flat[index]), start, end))
+        for extra, first in best_places(logits, looked):
+            logit = float(logits[extra, first])
+            if len(found) == count or logit == -math.inf:
+                break
+            start, end = _trimmed(context, window.span(first)[0], window.span(first + extra)[1])
+            if start < end:
+                found.setdefault((start, end), Candidate(logit, start, end))
     return list(found.values())
+
+
+def _log_total(tables: list[Array], nothing: float) -> float:
+    """Of all spans and "no answer" together: the logarithm of the sum of their exponentials. Takes the tables over."""
+    highest = max(nothing, *(float(table.max()) for table in tables))
+    total = math.exp(nothing - highest)
+    for table in tables:
+        table -= highest
+        total += float(np.exp(table, out=table).sum())
+    return highest + math.log(total)
 
 
 class Answering:
@@ -85,7 +110,7 @@ class Answering:
         windows, cut_at = self._tokenizer.windows(
             item.question, item.context, max_tokens=self._max_tokens, stride=parameters.doc_stride
         )
-        if not windows[0].offsets:
+        if not windows[0].size:
             raise InvalidInput("The context holds nothing that the model can read; send text.")
         rows = [(window.encoding, len(window.encoding)) for window in windows]
         return Reading(item.context, windows, cut_at), rows
@@ -98,15 +123,15 @@ class Answering:
         """
         best: dict[tuple[int, int], Candidate] = {}
         everything: list[Array] = []
-        nothing = np.inf
+        nothing = math.inf
         for window, output in zip(reading.windows, outputs, strict=True):
-            starts, ends = output["start_logits"].astype(np.float64), output["end_logits"].astype(np.float64)
-            if not (np.isfinite(starts).all() and np.isfinite(ends).all()):
+            given = np.array((output["start_logits"], output["end_logits"]), np.float64)
+            if not np.isfinite(given).all():
                 raise InferenceError("The model gave no finite scores for this input.")
-            inside = slice(window.first, window.first + len(window.offsets))
-            logits = span_logits(starts[inside], ends[inside], parameters.max_answer_len)
-            everything.append(logits.ravel())
-            nothing = min(nothing, starts[0] + ends[0])
+            starts, ends = given[:, window.first : window.first + window.size]
+            logits = span_logits(starts, ends, parameters.max_answer_len)
+            everything.append(logits)
+            nothing = min(nothing, float(given[:, 0].sum()))
             # Spans of neighbouring windows may be the same characters, so each window gives enough for all places.
             for candidate in _best_spans(window, logits, reading.context, parameters.top_k):
                 known = best.get((candidate.start, candidate.end))
@@ -116,15 +141,13 @@ class Answering:
         candidates = list(best.values())
         if parameters.handle_impossible_answer or not candidates:
             candidates.append(Candidate(nothing, 0, 0))
-        return self._result(reading, candidates, np.concatenate([*everything, [nothing]]), parameters.top_k)
+        return self._result(reading, candidates, _log_total(everything, nothing), parameters.top_k)
 
-    def _result(self, reading: Reading, candidates: list[Candidate], logits: Array, top_k: int) -> dict[str, Any]:
-        highest = logits.max()
-        total = highest + np.log(np.exp(logits - highest).sum())
+    def _result(self, reading: Reading, candidates: list[Candidate], log_total: float, top_k: int) -> dict[str, Any]:
         ranked = [
             {
                 "answer": reading.context[candidate.start : candidate.end],
-                "score": float(np.exp(candidate.logit - total)),
+                "score": math.exp(candidate.logit - log_total),
                 "start": candidate.start,
                 "end": candidate.end,
             }

@@ -34,8 +34,13 @@ def word_piece(tmp_path: Path) -> Tokenizer:
     return saved(tmp_path, toys.word_piece())
 
 
+def offsets(window: Window) -> list[tuple[int, int]]:
+    """Characters of each token of its stretch."""
+    return [window.span(token) for token in range(window.size)]
+
+
 def spans(windows: list[Window]) -> list[tuple[int, int]]:
-    return [span for window in windows for span in window.offsets]
+    return [span for window in windows for span in offsets(window)]
 
 
 # --- One text --------------------------------------------------------------------------------------------------------
@@ -118,6 +123,17 @@ def test_threads_with_different_limits_do_not_disturb_each_other(word_piece: Tok
     assert wrong == []
 
 
+def test_a_text_too_long_for_the_memory_of_words_is_read_alike(word_piece: Tokenizer) -> None:
+    line = "the Capital, is  good\n"
+    text = line * 455
+    assert len(text) > 10_000
+    half = line * 227
+    halves = [word_piece._tokens(half), word_piece._tokens(text[len(half) :])]
+    whole = word_piece._tokens(text)
+    assert whole.ids == halves[0].ids + halves[1].ids
+    assert whole.span(7) == halves[0].span(7)
+
+
 # --- A question and windows of its context ---------------------------------------------------------------------------
 
 
@@ -132,7 +148,7 @@ def test_a_short_context_is_one_window(word_piece: Tokenizer) -> None:
     ]  # fmt: skip
     assert window.encoding.type_ids.tolist() == [0] * 4 + [1] * 5
     assert window.first == 4
-    assert [context[start:end] for start, end in window.offsets] == ["Paris", "is", "the", "capital"]
+    assert [context[start:end] for start, end in offsets(window)] == ["Paris", "is", "the", "capital"]
 
 
 def test_byte_level_windows_have_two_separators_and_no_token_types(tmp_path: Path) -> None:
@@ -142,8 +158,8 @@ def test_byte_level_windows_have_two_separators_and_no_token_types(tmp_path: Pat
     asked = window.first - 3
     assert [window.encoding.ids[place] for place in (0, asked + 1, asked + 2, -1)] == [0, 2, 2, 2]
     assert not any(window.encoding.type_ids)
-    assert context.startswith(context[window.offsets[0][0] : window.offsets[0][1]])
-    assert {context[start:end] for start, end in window.offsets[-4:]} == {"🎉"}, "each of its bytes is all of it"
+    assert context.startswith(context[offsets(window)[0][0] : offsets(window)[0][1]])
+    assert {context[start:end] for start, end in offsets(window)[-4:]} == {"🎉"}, "each of its bytes is all of it"
 
 
 @settings(deadline=None, max_examples=80)
@@ -156,13 +172,13 @@ def test_windows_hold_every_token_of_the_context(
 ) -> None:
     windows, _ = tokenizer.windows(question, context, max_tokens=max_tokens, stride=stride)
     (whole,), _ = tokenizer.windows("a", context, max_tokens=100_000, stride=0)
-    assert set(spans(windows)) == set(whole.offsets)
+    assert set(spans(windows)) == set(offsets(whole))
     for window in windows:
         assert len(window.encoding) <= max_tokens
-        assert window.first + len(window.offsets) <= len(window.encoding)
-        inside = window.encoding.ids[window.first : window.first + len(window.offsets)]
-        assert len(inside) == len(window.offsets)
-        assert all(0 <= start <= end <= len(context) for start, end in window.offsets)
+        assert window.first + window.size <= len(window.encoding)
+        inside = window.encoding.ids[window.first : window.first + window.size]
+        assert len(inside) == window.size
+        assert all(0 <= start <= end <= len(context) for start, end in offsets(window))
 
 
 @settings(deadline=None, max_examples=60)
@@ -175,8 +191,8 @@ def test_neighbouring_windows_share_the_stride_but_half_a_window_at_most(
     room = max_tokens - 4
     shared = min(stride, room // 2)
     for one, other in pairwise(windows):
-        assert len(one.offsets) == room
-        assert len(set(one.offsets) & set(other.offsets)) == shared
+        assert one.size == room
+        assert len(set(offsets(one)) & set(offsets(other))) == shared
     assert len(windows) <= 2 + 2 * tokens // room
 
 
@@ -197,4 +213,4 @@ def test_a_long_question_is_cut_to_leave_half_of_the_row(word_piece: Tokenizer) 
 
 def test_a_context_of_no_tokens_is_a_window_without_any(word_piece: Tokenizer) -> None:
     windows, _ = word_piece.windows("is", "\u200b", max_tokens=30, stride=5)
-    assert [window.offsets for window in windows] == [[]]
+    assert [offsets(window) for window in windows] == [[]]

@@ -15,8 +15,8 @@ from starlette.datastructures import State
 from starlette.testclient import TestClient
 from starlette.types import Message, Scope
 
+from service.engine import Inference
 from service.errors import DeadlineExceeded, InferenceError, ModelNotFound, Overloaded, ServiceError, Unavailable
-from service.registry import Inference
 from service.routes.inference import SCHEMAS
 from service.routes.lane import Lane
 from service.schemas import AnswerResponse, ClassifyResponse, ErrorBody, SummarizeResponse
@@ -48,7 +48,7 @@ class OneAnswer:
 
 
 def lane_to(registry: OneAnswer, route: str = "classify") -> TestClient:
-    return TestClient(Lane(route, SCHEMAS[route], State({"registry": registry})))
+    return TestClient(Lane(route, SCHEMAS[route], State({"registry": registry}), max_body_bytes=10_000))
 
 
 def told(client: TestClient, path: str, **request: Any) -> tuple[int, str, str]:
@@ -231,6 +231,45 @@ def test_a_client_that_leaves_before_its_body_is_whole_gets_no_answer(
     body: list[Message] = [{"type": "http.request", "body": b'{"inputs": ', "more_body": True}] * parts
     assert asgi(app, *body, {"type": "http.disconnect"}) == []
     assert left() == before + 1
+
+
+# --- Body limit (10,000 bytes here) ----------------------------------------------------------------------------------
+
+
+def body_of(size: int) -> bytes:
+    """JSON of exactly so many bytes."""
+    head, tail = b'{"inputs": "good"', b"}"
+    return head + b" " * (size - len(head) - len(tail)) + tail
+
+
+def pieces(body: bytes, size: int) -> Iterator[bytes]:
+    return (body[begin : begin + size] for begin in range(0, len(body), size))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_as_large_as_the_limit_is_taken(client: TestClient, chunked: bool) -> None:
+    body = body_of(10_000)
+    response = client.post("/v1/classify", content=pieces(body, 999) if chunked else body, headers=JSON)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("size", [10_001, 2_000_000])
+def test_a_body_over_the_limit_is_refused_by_its_length(client: TestClient, size: int) -> None:
+    response = client.post("/v1/classify", content=body_of(size), headers=JSON)
+    assert response.status_code == 413
+    assert response.json() == {
+        "error": f"A body of {size} bytes; the limit is 10000. Send the inputs in several requests.",
+        "error_type": "Validation",
+    }
+
+
+@pytest.mark.parametrize("size", [10_001, 2_000_000])
+def test_a_body_over_the_limit_is_refused_as_it_comes(client: TestClient, size: int) -> None:
+    response = client.post("/v1/classify", content=pieces(body_of(size), 4096), headers=JSON)
+    assert response.status_code == 413
+    assert list(response.json()) == ["error", "error_type"]
+    assert "more than 10000 bytes" in response.json()["error"]
+    assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
 
 
 # --- What the registry raises ----------------------------------------------------------------------------------------

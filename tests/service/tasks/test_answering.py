@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from service.artifact import Artifact
 from service.errors import InferenceError, InvalidInput
 from service.schemas import AnswerParameters, Question
-from service.tasks.answering import Answering, span_logits
+from service.tasks.answering import Answering, best_places, span_logits
 from tests.service import toys
 from tests.service.tasks.rounds import answered
+from tests.service.test_encoding import offsets
 
 
 def ask(task: Answering, question: str, context: str, **parameters: Any) -> dict[str, Any]:
@@ -37,10 +38,20 @@ LOGITS = st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=1,
 def test_span_logits_are_the_sums_of_their_ends(logits: list[tuple[int, int]], longest: int) -> None:
     starts, ends = np.array(logits, dtype=np.float64).T
     table = span_logits(starts, ends, longest)
-    assert table.shape == (len(logits), longest)
+    assert table.shape == (longest, len(logits))
     for first, extra in product(range(len(logits)), range(longest)):
         inside = first + extra < len(logits)
-        assert table[first, extra] == (starts[first] + ends[first + extra] if inside else -np.inf)
+        assert table[extra, first] == (starts[first] + ends[first + extra] if inside else -np.inf)
+
+
+@given(LOGITS, st.integers(1, 15), st.integers(1, 200))
+def test_the_best_places_are_those_of_a_full_sort(logits: list[tuple[int, int]], longest: int, count: int) -> None:
+    starts, ends = np.array(logits, dtype=np.float64).T
+    table = span_logits(starts, ends, longest)
+    count = min(count, table.size)
+    places = best_places(table, count)
+    assert len(set(places)) == count
+    assert [table[place] for place in places] == sorted(table.ravel(), reverse=True)[:count]
 
 
 def test_the_answer_is_where_the_logits_say(tmp_path: Path) -> None:
@@ -120,7 +131,7 @@ def told(task: Answering, context: str, logits: list[dict[str, float]], **parame
     for window, (_, tokens), words in zip(reading.windows, rows, logits, strict=True):
         scores = np.zeros(tokens)
         scores[0] = words.get("", 0)
-        for index, (start, end) in enumerate(window.offsets):
+        for index, (start, end) in enumerate(offsets(window)):
             scores[window.first + index] = words.get(context[start:end], 0)
         outputs.append({"start_logits": scores, "end_logits": scores})
     return task.finish(reading, outputs, chosen)
@@ -258,10 +269,10 @@ def test_byte_level_answers_are_whole_characters(tmp_path: Path, answer: str, si
     reading, ((_, tokens),) = task.prepare(Question(question="where", context=context), parameters)
     (window,) = reading.windows
     starts, ends = np.zeros(tokens), np.zeros(tokens)
-    pointed = [index for index, (start, end) in enumerate(window.offsets) if start <= begin < end and start != end]
+    pointed = [index for index, (start, end) in enumerate(offsets(window)) if start <= begin < end and start != end]
     starts[window.first + pointed[side]] = 9
     last = begin + len(answer) - 1
-    pointed = [index for index, (start, end) in enumerate(window.offsets) if start <= last < end]
+    pointed = [index for index, (start, end) in enumerate(offsets(window)) if start <= last < end]
     ends[window.first + pointed[side]] = 9
     result = task.finish(reading, [{"start_logits": starts, "end_logits": ends}], parameters)
     assert result["answer"] == answer == context[result["start"] : result["end"]]
@@ -273,7 +284,7 @@ def test_byte_level_answers_leave_out_the_space_before_them(tmp_path: Path) -> N
     reading, ((_, tokens),) = task.prepare(Question(question="is", context="it is \n  strong"), parameters)
     (window,) = reading.windows
     starts, ends = np.zeros(tokens), np.zeros(tokens)
-    strong = [start for start, _ in window.offsets].index(9)
+    strong = [start for start, _ in offsets(window)].index(9)
     starts[window.first + strong - 1] = 9  # one of the spaces between
     ends[-2] = 9
     result = task.finish(reading, [{"start_logits": starts, "end_logits": ends}], parameters)
@@ -287,7 +298,7 @@ def test_the_many_spans_of_an_emojis_bytes_do_not_crowd_out_other_answers(tmp_pa
     reading, ((_, tokens),) = task.prepare(Question(question="is", context=context), parameters)
     (window,) = reading.windows
     logits = np.zeros(tokens)
-    for index, (start, end) in enumerate(window.offsets):
+    for index, (start, end) in enumerate(offsets(window)):
         text = context[start:end].strip()
         logits[window.first + index] = {"🎉": 9, "": 8, "🚀": 5}.get(text, 0)
     result = task.finish(reading, [{"start_logits": logits, "end_logits": logits}], parameters)
