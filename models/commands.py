@@ -127,7 +127,8 @@ def distil(recipe: str, *, layers: int, **asked: Any) -> None:
     """Make a model with fewer layers from a trained one, which teaches it. Goes on from the last checkpoint."""
     from models.distil.run import distil as make
 
-    print(make(**_to_shrink(recipe, "fast", **asked), layers=layers))
+    given = _to_shrink(recipe, "fast", **asked)
+    print(f"{make(**given, layers=layers)}\nartifact: {given['target']}")
 
 
 def prune(recipe: str, *, heads: float, columns: float, sample: int, **asked: Any) -> None:
@@ -135,7 +136,8 @@ def prune(recipe: str, *, heads: float, columns: float, sample: int, **asked: An
     one teach what is left. Goes on from the last checkpoint."""
     from models.prune.run import prune as make
 
-    print(make(**_to_shrink(recipe, "pruned", **asked), heads=heads, columns=columns, sample=sample))
+    given = _to_shrink(recipe, "pruned", **asked)
+    print(f"{make(**given, heads=heads, columns=columns, sample=sample)}\nartifact: {given['target']}")
 
 
 def _to_shrink(

@@ -23,7 +23,7 @@ def student_recipe(recipe: Recipe, options: Options, made_from: str) -> Recipe:
         for name, points in recipe.evaluation.tolerance.items()
     }
     notes = (
-        f"It is a smaller form of `{recipe.name}`, whose card says what that model is bad at; the same holds here. "
+        f"It is a smaller form of `{recipe.name}`, whose card says what that model is bad at: expect no better here.\n"
         "The numbers there were measured on that model, not on this one."
     )
     return recipe.model_copy(
