@@ -35,7 +35,7 @@ class Seen:
     late_ms: list[float] = field(default_factory=list)
     """By how much the generator itself was late to send."""
     other: int = 0
-    """Anything but 200 and 429."""
+    """Anything but 200 and 429, a lost connection too."""
 
 
 class Connection(asyncio.Protocol):
@@ -47,6 +47,8 @@ class Connection(asyncio.Protocol):
         self._due_s = 0.0
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
+        self._waiting = False
+        self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own class
@@ -54,11 +56,20 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, due_s: float) -> None:
         assert self._transport is not None
         self._due_s = due_s
+        self._waiting = True
         self._transport.write(request)
 
     def close(self) -> None:
         assert self._transport is not None
         self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server closes what was idle for long; what still waited got no answer."""
+        del exc
+        self.lost = True
+        if self._waiting:
+            self._seen.other += 1
+            self._idle.append(self)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -69,6 +80,7 @@ class Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self._buffer = b""
+        self._waiting = False
         spent_ms = 1000 * (time.perf_counter() - self._due_s)
         status = head[9:12]
         if status == b"200":
@@ -92,6 +104,8 @@ async def _offer(server: Server, requests: list[bytes], rate: float, seconds: fl
     while (due_s := due_s + chance.expovariate(rate)) < end_s:
         if (wait_s := due_s - time.perf_counter()) > 0:
             await asyncio.sleep(wait_s)
+        while idle and idle[-1].lost:
+            connections.remove(idle.pop())
         if idle:
             connection = idle.pop()
         else:

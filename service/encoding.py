@@ -10,12 +10,13 @@ from pathlib import Path
 import tokenizers
 
 from service.errors import ArtifactError
+from service.frame import Frame
 from service.marian import marian_tokenizer
 from service.sentences import Span, fit, pack, sentence_spans
 from service.words import Words, reads_by_words
 
 _CHARS_UNDER_GIL = 1000  # half a millisecond
-_CHARS_BY_WORDS = 10_000  # ... and all words of a longer one, if they are new, too long a time
+_CHARS_BY_WORDS = 10_000  # a longer text would drive all others' words from memory
 _SAMPLE = "a"
 
 
@@ -30,43 +31,6 @@ class Encoding:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-class Frame:
-    """The special tokens before, between and after one text or two, and the type of each text's tokens."""
-
-    def __init__(self, sample: tokenizers.Encoding) -> None:
-        """`sample` is a row of texts none of which is empty."""
-        self._before: tuple[array[int], array[int]] = (array("q"), array("q"))
-        self._texts: list[tuple[array[int], array[int], array[int]]] = []
-        """For each its type, and the ids and types of what comes after it."""
-        last = None
-        for text, number, kind in zip(sample.sequence_ids, sample.ids, sample.type_ids, strict=True):
-            if text is None:
-                ids, types = self._texts[-1][1:] if self._texts else self._before
-                ids.append(number)
-                types.append(kind)
-            elif text != last:
-                self._texts.append((array("q", [kind]), array("q"), array("q")))
-                last = text
-        self.first = len(self._before[0])
-        """Position of the first text's first token."""
-        self.size = self.first + sum(len(ids) for _, ids, _ in self._texts)
-        """Special tokens in all."""
-
-    def second(self, first: list[int]) -> int:
-        """Position of the second text's first token."""
-        return self.first + len(first) + len(self._texts[0][1])
-
-    def row(self, *texts: list[int], truncated_at: int | None = None) -> Encoding:
-        """The texts' tokens with all that belongs around them."""
-        ids, types = self._before[0][:], self._before[1][:]
-        for text, (kind, after, after_types) in zip(texts, self._texts, strict=True):
-            ids.fromlist(text)
-            ids += after
-            types += kind * len(text)
-            types += after_types
-        return Encoding(ids, types, truncated_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +125,8 @@ class Tokenizer:
         tokens = self._tokens(text)
         room = max_tokens - self._single.size
         if len(tokens.ids) <= room:
-            return self._single.row(tokens.ids)
-        return self._single.row(tokens.ids[:room], truncated_at=tokens.span(room - 1)[1])
+            return Encoding(*self._single.row(tokens.ids))
+        return Encoding(*self._single.row(tokens.ids[:room]), truncated_at=tokens.span(room - 1)[1])
 
     def sentences(self, text: str, max_tokens: int) -> Sentences:
         """The text by sentences, each tokenized by itself, in as few rows of at most `max_tokens` as there can be."""
@@ -172,7 +136,7 @@ class Tokenizer:
         passages = []
         for chosen in pack(lengths, room):
             ids = [number for index in chosen for number in encodings[index].ids]
-            passages.append(Passage(self._single.row(ids), chosen, self._single.first))
+            passages.append(Passage(Encoding(*self._single.row(ids)), chosen, self._single.first))
         return Sentences(spans, lengths, passages)
 
     def _fitted(self, text: str, room: int) -> tuple[list[Span], list[int]]:
@@ -222,7 +186,8 @@ class Tokenizer:
 
     def _window(self, asked: list[int], text: Tokens, begin: int, room: int) -> Window:
         stretch = text.ids[begin : begin + room]
-        return Window(self._pair.row(asked, stretch), self._pair.second(asked), len(stretch), begin, text)
+        row = Encoding(*self._pair.row(asked, stretch))
+        return Window(row, self._pair.second(asked), len(stretch), begin, text)
 
     def decode(self, ids: list[int]) -> str:
         """Text of `ids`, special tokens left out, no space at either end."""

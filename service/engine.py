@@ -12,7 +12,7 @@ from service.answers import Answer, Answers, Computation
 from service.config import Settings
 from service.errors import InputTooLong, InvalidInput, Unavailable
 from service.job import Job
-from service.request import Outcome, Request, Served
+from service.request import Outcome, Request, Served, checked_chars
 from service.scheduler import Scheduler
 from service.tasks.rounds import Rows
 from service.turn import Written
@@ -98,7 +98,7 @@ class Engine:
         self, served: Served, inputs: Sequence[Any], parameters: Any, found: list[Answer | Computation]
     ) -> None:
         """Find for each input an answer, or the computation that it comes from, which must be left in the end."""
-        request = Request(served, parameters, long=_checked_chars(inputs, self._settings) > _CHARS_ON_LOOP)
+        request = Request(served, parameters, long=checked_chars(inputs, self._settings) > _CHARS_ON_LOOP)
         name, chosen = served.artifact.name, _content(parameters)
         for item in inputs:
             found.append(self._find(request, (name, _content(item), chosen), item))  # noqa: PERF401
@@ -195,23 +195,6 @@ class Engine:
             return request.fail(error)
         request.begin(job)
         return []
-
-
-def _checked_chars(inputs: Sequence[Any], settings: Settings) -> int:
-    """Characters in all; raises InvalidInput for too many inputs, InputTooLong for a text over the limit."""
-    if len(inputs) > settings.max_inputs:
-        raise InvalidInput(
-            f"{len(inputs)} inputs in one request; the limit is {settings.max_inputs}. Send several requests."
-        )
-    total = 0
-    for item in inputs:
-        for text in (item,) if isinstance(item, str) else (item.question, item.context):
-            total += len(text)
-            if len(text) > settings.max_input_chars:
-                raise InputTooLong(
-                    f"A text of {len(text)} characters; the limit is {settings.max_input_chars}. Send it in parts."
-                )
-    return total
 
 
 def _content(given: Any) -> Hashable:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from service.answers import Answer, Computation
 from service.artifact import Artifact
-from service.errors import ServiceError, Unavailable
+from service.config import Settings
+from service.errors import InputTooLong, InvalidInput, ServiceError, Unavailable
 from service.job import Job, Row
 from service.metrics import PassMetrics
 from service.tasks.rounds import Rounds, Rows
@@ -33,6 +34,23 @@ class _Work:
     computation: Computation
     rounds: Rounds
     rows: int = 0
+
+
+def checked_chars(inputs: Sequence[Any], settings: Settings) -> int:
+    """Characters in all; raises InvalidInput for too many inputs, InputTooLong for a text over the limit."""
+    if len(inputs) > settings.max_inputs:
+        raise InvalidInput(
+            f"{len(inputs)} inputs in one request; the limit is {settings.max_inputs}. Send several requests."
+        )
+    total = 0
+    for item in inputs:
+        for text in (item,) if isinstance(item, str) else (item.question, item.context):
+            total += len(text)
+            if len(text) > settings.max_input_chars:
+                raise InputTooLong(
+                    f"A text of {len(text)} characters; the limit is {settings.max_input_chars}. Send it in parts."
+                )
+    return total
 
 
 class Request:

@@ -56,10 +56,13 @@ class Turns:
 
         Those of a batch under way are left to it: it lets them go after its next pass, with what it keeps for them.
         """
+        gone = False
         for row in batch.rows:
-            if row.job.expires_s < now_s and not row.job.cancelled:
-                row.job.expire()
-        if batch.passes is None and any(row.job.cancelled for row in batch.rows):
+            job = row.job
+            if job.expires_s < now_s and not job.cancelled:
+                job.expire()
+            gone = gone or job.cancelled
+        if gone and batch.passes is None:
             self.answer([(row, None) for row in batch.rows if row.job.cancelled])
             batch.rows = [row for row in batch.rows if not row.answered]
 

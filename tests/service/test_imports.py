@@ -17,7 +17,7 @@ LAYERS: list[list[str]] = [
     ["service.admission"],
     ["service.turn"],
     ["service.scheduler"],
-    ["service.marian", "service.words"],
+    ["service.marian", "service.words", "service.frame"],
     ["service.encoding"],
     ["service.model"],
     ["service.encoder"],
@@ -71,7 +71,10 @@ def test_a_module_imports_only_layers_above(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("library", "owners"),
-    [("onnxruntime", {"service.model"}), ("tokenizers", {"service.encoding", "service.marian", "service.words"})],
+    [
+        ("onnxruntime", {"service.model"}),
+        ("tokenizers", {"service.encoding", "service.frame", "service.marian", "service.words"}),
+    ],
 )
 def test_a_library_is_imported_by_its_owners_only(library: str, owners: set[str]) -> None:
     importers = {

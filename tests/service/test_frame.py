@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+import tokenizers
+
+from service.frame import Frame
+from tests.service import toys
+
+TEXTS = ["the capital", "x"]
+
+
+@pytest.mark.parametrize("made", [toys.word_piece, toys.byte_level])
+@pytest.mark.parametrize("texts", [1, 2])
+def test_a_framed_row_is_what_the_tokenizer_makes(made: type[tokenizers.Tokenizer], texts: int) -> None:
+    tokenizer = made()
+    frame = Frame(tokenizer.encode(*["bad"] * texts))
+    whole = tokenizer.encode(*TEXTS[:texts])
+    parts = [tokenizer.encode(text, add_special_tokens=False).ids for text in TEXTS[:texts]]
+    ids, types = frame.row(*parts)
+    assert (ids.tolist(), types.tolist()) == (whole.ids, whole.type_ids)
+    assert frame.size == len(whole) - sum(map(len, parts))
+    assert frame.first == whole.sequence_ids.index(0)
+    if texts == 2:
+        assert frame.second(parts[0]) == whole.sequence_ids.index(1)
+
+
+def test_rows_share_nothing() -> None:
+    frame = Frame(toys.word_piece().encode("good"))
+    frame.row([5])[0].append(9)
+    assert frame.row([])[0].tolist() == [toys.CLS, toys.SEP]
