@@ -34,7 +34,8 @@ def test_every_make_target_named_exists() -> None:
 
 
 def _scores(scores: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
+    """The first three: the cards have all."""
+    return ", ".join(f"{name} {value:.2f}" for name, value in list(scores.items())[:3])
 
 
 def test_every_default_model_is_listed_with_the_scores_of_its_metrics() -> None:

@@ -16,7 +16,7 @@ from transformers import DataCollatorWithPadding
 from models.rows import Row
 from models.squad import answer_exact, answer_f1
 from service.schemas import AnswerParameters
-from service.tasks.answering import span_logits
+from service.tasks.answering import best_places, span_logits
 
 _AT_ONCE = 16
 _TEMPERATURES = np.geomspace(0.4, 4.0, 60)
@@ -78,7 +78,7 @@ def read_rows(model: Any, tokenizer: Any, rows: list[Row], *, max_length: int, s
             inside = [place for place, part in enumerate(windows.sequence_ids(index)) if part == 1]
             chosen = logits[index][inside]
             tables.append(span_logits(chosen[:, 0], chosen[:, 1], _LONGEST))
-            first, extra = divmod(int(tables[-1].argmax()), _LONGEST)
+            ((extra, first),) = best_places(tables[-1], 1)
             offsets = windows["offset_mapping"][index]
             text = row["context"][offsets[inside[first]][0] : offsets[inside[first + extra]][1]]
             best = max(best, (float(tables[-1].max()), text))
