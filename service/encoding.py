@@ -116,7 +116,8 @@ class Tokenizer:
 
     def _tokens(self, text: str) -> Tokens:
         if self._words is not None and len(text) <= _CHARS_BY_WORDS:
-            return Tokens(self._words.ids(text), self._words.places(text).span)
+            ids, places = self._words.read(text)
+            return Tokens(ids, places.span)
         encoding = self._tokens_of(text)
         return Tokens(encoding.ids, encoding.token_to_chars)
 

@@ -25,6 +25,7 @@ from service.admission import Admission
 from service.errors import InferenceError, Overloaded, ServiceError, Unavailable
 from service.job import Job, Row, WarmUps
 from service.line import Batch, Line, Observer, Run
+from service.outbox import Outbox
 from service.queue import Queue
 from service.turn import Turns, Written
 
@@ -53,7 +54,8 @@ class Scheduler:
         `longest_wait_s`: what would wait longer, by what is known of its costs, is refused.
         """
         self._admission = Admission(threads=threads, longest_wait_s=longest_wait_s)
-        self._turns = Turns(deliver=deliver, tell=tell, admission=self._admission)
+        self._turns = Turns(tell=tell, admission=self._admission)
+        self._deliver = deliver
         self._lines: dict[str, Line] = {}
         self._lock = threading.Condition()
         self._closing = False
@@ -140,27 +142,32 @@ class Scheduler:
         left: list[Row] = []
         for line in self._lines.values():
             left += line.clear()
-        self._turns.answer([(row, Unavailable("The server shut down before this request was run.")) for row in left])
+        outbox = Outbox(self._deliver)
+        told = Unavailable("The server shut down before this request was run.")
+        self._turns.answer([(row, told) for row in left], outbox)
+        outbox.send()
 
     # Everything below runs on the worker threads.
 
     def _work(self, worker: int) -> None:
-        work = self._next()
+        outbox = Outbox(self._deliver)
+        work = self._next(outbox)
         while work is not None:
             self._pass_began_s[worker] = time.perf_counter()
             # Whatever is raised, SystemExit too, rows are answered and the worker lives.
             try:
                 if isinstance(work, Batch):
-                    self._turns.run(work)
+                    outbox.before_pass(_first_pass_s(work), self._admission.backlog_s())
+                    self._turns.run(work, outbox)
                 else:
                     work()
             except BaseException as error:
                 if isinstance(work, Batch):
-                    self._give_up(work, error)
+                    self._give_up(work, error, outbox)
                 else:
                     log.warning("a warm-up pass failed", exc_info=error)
             self._pass_began_s[worker] = None
-            work = self._next(work)
+            work = self._next(outbox, work)
 
     def _put_back(self, batch: Batch) -> None:
         line = batch.line
@@ -170,8 +177,11 @@ class Scheduler:
         if several and (len(line.waiting) > 1 or len(line.queue)):
             self._lock.notify()
 
-    def _next(self, done: Work | None = None) -> Work | None:
-        """Put back what is done, wait for work, and serve the line whose most urgent is due first. None means stop."""
+    def _next(self, outbox: Outbox, done: Work | None = None) -> Work | None:
+        """Put back what is done, wait for work, and serve the line whose most urgent is due first. None means stop.
+
+        What `outbox` has is sent before anything but a pass.
+        """
         with self._lock:
             if done is not None:
                 self._busy -= 1
@@ -182,10 +192,12 @@ class Scheduler:
                 first = min(due_s, key=due_s.__getitem__, default=None)
                 if first is not None and due_s[first] < math.inf:
                     return self._started(self._lines[first])
+                outbox.send()
                 if warm_up := self._warm_up():
                     self._busy += 1
                     return warm_up
                 self._lock.wait()
+        outbox.send()
         return None
 
     def _started(self, line: Line) -> Batch:
@@ -202,7 +214,7 @@ class Scheduler:
             return self._warm_ups.popleft()
         return self._wide_warm_ups.popleft() if self._wide_warm_ups and not self._busy else None
 
-    def _give_up(self, batch: Batch, error: BaseException) -> None:
+    def _give_up(self, batch: Batch, error: BaseException, outbox: Outbox) -> None:
         """A pass raised: run its rows again one by one, or answer the one row with the error."""
         with self._lock:
             batch.again = True  # nobody joins any more, and would be lost
@@ -217,5 +229,12 @@ class Scheduler:
             return
         log.error("a row of %s failed", batch.line.name, exc_info=error)
         told = error if isinstance(error, ServiceError) else InferenceError("The model failed on this input.")
-        self._turns.answer([(row, told) for row in rows])
+        self._turns.answer([(row, told) for row in rows], outbox)
         batch.line.observer.failed(len(rows))
+
+
+def _first_pass_s(batch: Batch) -> float:
+    """What it takes, as far as that is known; of a batch under way nothing is."""
+    if batch.passes is not None or not batch.rows:
+        return math.inf
+    return batch.line.queue.cost.seconds(len(batch.rows), max(row.tokens for row in batch.rows))

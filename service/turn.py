@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +11,7 @@ from service.admission import Admission
 from service.errors import ServiceError
 from service.job import Job, Pass, Row
 from service.line import Batch, Line
-
-log = logging.getLogger(__name__)
+from service.outbox import Outbox
 
 Written = tuple[Row, list[int]]
 
@@ -21,21 +19,18 @@ Written = tuple[Row, list[int]]
 class Turns:
     """Runs batches a pass at a time. Thread-safe; each batch is run by one thread at a time."""
 
-    def __init__(
-        self, *, deliver: Callable[[list[Job]], None], tell: Callable[[list[Written]], None], admission: Admission
-    ) -> None:
-        """`deliver` gets the jobs that a pass completed, `tell` what it wrote for watched rows."""
-        self._deliver = deliver
+    def __init__(self, *, tell: Callable[[list[Written]], None], admission: Admission) -> None:
+        """`tell` gets what a pass wrote for watched rows."""
         self._tell = tell
         self._admission = admission
         self._lock = threading.Lock()
 
-    def run(self, batch: Batch) -> None:
+    def run(self, batch: Batch, outbox: Outbox) -> None:
         """Run one pass and answer the rows that it finished; raises what the pass raises."""
         began_s = time.perf_counter()
         if batch.passes is None and not batch.again:
             self._admission.learn(min(batch.rows, key=lambda row: row.number), began_s)
-        self._drop_gone(batch, began_s)
+        self._drop_gone(batch, began_s, outbox)
         if batch.passes is None:
             if not batch.rows:
                 return
@@ -48,10 +43,10 @@ class Turns:
         batch.due_s = 2 * ended_s - began_s
         if done.written:
             self._tell(done.written)
-        self.answer(done.finished)
+        self.answer(done.finished, outbox)
         _report(batch.line, done, ended_s - began_s)
 
-    def _drop_gone(self, batch: Batch, now_s: float) -> None:
+    def _drop_gone(self, batch: Batch, now_s: float, outbox: Outbox) -> None:
         """Rows that nobody waits for any more, or whose time is over, leave before they cost a pass.
 
         Those of a batch under way are left to it: it lets them go after its next pass, with what it keeps for them.
@@ -63,11 +58,11 @@ class Turns:
                 job.expire()
             gone = gone or job.cancelled
         if gone and batch.passes is None:
-            self.answer([(row, None) for row in batch.rows if row.job.cancelled])
+            self.answer([(row, None) for row in batch.rows if row.job.cancelled], outbox)
             batch.rows = [row for row in batch.rows if not row.answered]
 
-    def answer(self, answers: list[tuple[Row, Any]]) -> None:
-        """Give each row its result or error, once; deliver the jobs that are complete, all in one call."""
+    def answer(self, answers: list[tuple[Row, Any]], outbox: Outbox) -> None:
+        """Give each row its result or error, once; the jobs that are complete go to `outbox`."""
         done: list[Job] = []
         with self._lock:
             for row, result in answers:
@@ -82,10 +77,7 @@ class Turns:
                 if job.pending == 0:
                     done.append(job)
         if done:
-            try:
-                self._deliver(done)
-            except Exception:  # the event loop is gone: nobody is left to tell, and the other rows go on
-                log.exception("%d finished jobs could not be delivered", len(done))
+            outbox.put(done)
 
 
 def _report(line: Line, done: Pass, seconds: float) -> None:

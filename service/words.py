@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable
-from functools import cached_property
 from itertools import accumulate, chain
 from typing import Any
 
@@ -39,11 +39,12 @@ class Words:
         self._tokens_of = tokens_of
         self._known: dict[str, tuple[int, ...]] = {}
 
-    def ids(self, text: str) -> list[int]:
-        """Of all tokens."""
-        return list(chain.from_iterable(self.pieces(text.split(" "))))
+    def read(self, text: str) -> tuple[list[int], Places]:
+        """The ids of all tokens, and where these stand."""
+        pieces = self._pieces(text.split(" "))
+        return list(chain.from_iterable(pieces)), Places(text, array("H", map(len, pieces)), self.spans)
 
-    def pieces(self, words: list[str]) -> list[tuple[int, ...]]:
+    def _pieces(self, words: list[str]) -> list[tuple[int, ...]]:
         """The token ids of each."""
         known: list[Any] = list(map(self._known.get, words))
         if None not in known:
@@ -59,10 +60,6 @@ class Words:
             self._known.clear()  # those that are common are soon back
         self._known.update(short)
 
-    def places(self, text: str) -> Places:
-        """Where its tokens stand."""
-        return Places(text, self)
-
     def spans(self, word: str) -> list[Span]:
         """Characters of a word's tokens."""
         (encoding,) = self._tokens_of([word])
@@ -71,23 +68,27 @@ class Words:
 
 
 class Places:
-    """Characters of a text's tokens, looked up when somebody wants to know."""
+    """Characters of a text's tokens, looked up when somebody wants to know.
 
-    def __init__(self, text: str, words: Words) -> None:
+    What it keeps lies close together: words and their tokens are all over the memory, and no longer in a core's caches
+    when a pass has run in between.
+    """
+
+    __slots__ = ("_sizes", "_spans", "_text")
+
+    def __init__(self, text: str, sizes: array[int], spans: Callable[[str], list[Span]]) -> None:
+        """The text, how many tokens each of its words has, and what tells a word's characters by token."""
         self._text = text
-        self._memory = words
-
-    @cached_property
-    def _borders(self) -> tuple[list[str], list[int], list[int]]:
-        """The words; for each how many tokens stand before it, and how many characters, spaces left out."""
-        words = self._text.split(" ")
-        tokens = accumulate(map(len, self._memory.pieces(words)), initial=0)
-        return words, list(tokens), list(accumulate(map(len, words), initial=0))
+        self._sizes = sizes
+        self._spans = spans
 
     def span(self, token: int) -> Span:
         """Of the token with this number."""
-        words, tokens, chars = self._borders
-        word = bisect_right(tokens, token) - 1  # the last of those that begin there: the others are empty
-        start, end = self._memory.spans(words[word])[token - tokens[word]]
-        first = chars[word] + word
-        return first + start, first + end
+        before = list(accumulate(self._sizes, initial=0))
+        word = bisect_right(before, token) - 1  # the last of those that begin there: the others are empty
+        begin = len(self._text) - len(self._text.split(" ", word)[-1])
+        text = self._text[begin:].split(" ", 1)[0]
+        if self._sizes[word] == 1 and text.isascii() and text.isalnum():
+            return begin, begin + len(text)  # nothing of it is left out of its one token
+        start, end = self._spans(text)[token - before[word]]
+        return begin + start, begin + end

@@ -12,7 +12,7 @@ LAYERS: list[list[str]] = [
     ["service", "service.errors", "service.config", "service.cpus", "service.schemas", "service.metrics"],
     ["service.job", "service.cost", "service.answers", "service.refusals"],
     ["service.sentences", "service.extraction", "service.sources"],
-    ["service.queue"],
+    ["service.queue", "service.outbox"],
     ["service.line", "service.artifact"],
     ["service.admission"],
     ["service.turn"],

@@ -227,6 +227,22 @@ def test_jobs_that_a_pass_completes_are_delivered_in_one_call() -> None:
     assert made.calls == [[held], both]
 
 
+def test_where_much_waits_several_passes_share_a_delivery_and_the_last_answers_do_not_wait() -> None:
+    """Each pass is believed to take 3 ms, and there are 40 of them: 120 ms of work, of which 20 may be kept back."""
+    made = Office()
+    cost = CostSurface(max_tokens=512, batch_tokens=1, pass_s=0.003, token_s=0.0)
+    made.watchers["only"] = Watcher()
+    made.scheduler.add("only", lambda rows, alone: echo(rows), Queue(limit=99, cost=cost, urgency=Urgency()), Watcher())
+    jobs = [made.submit("only", number) for number in range(40)]
+    made.scheduler.start()
+    assert [results(job) for job in jobs] == [[number] for number in range(40)]
+    made.scheduler.close()
+    sizes = [len(call) for call in made.calls]
+    assert sum(sizes) == 40
+    assert max(sizes) > 1, "answers went one by one"
+    assert sizes[-1] == 1, "nothing was left to wait for"
+
+
 def test_a_job_of_rows_in_several_passes_is_delivered_when_the_last_is_done() -> None:
     with office(only=echo) as made:
         job = Job([("short", 3), ("long", 200)], threading.Event())

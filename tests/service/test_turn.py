@@ -10,6 +10,7 @@ from service.cost import CostSurface
 from service.errors import InferenceError
 from service.job import Job, Pass, Passes, Row
 from service.line import Batch, Line
+from service.outbox import Outbox
 from service.queue import Queue, Urgency
 from service.turn import Turns, Written
 from tests.service.test_scheduler import Run, Watcher, done, echo
@@ -21,10 +22,19 @@ class Desk:
     def __init__(self, run: Run = echo) -> None:
         self.delivered: list[list[Job]] = []
         self.told: list[list[Written]] = []
-        self.turns = Turns(deliver=self.delivered.append, tell=self.told.append, admission=Admission(threads=1))
+        self._turns = Turns(tell=self.told.append, admission=Admission(threads=1))
+        self._outbox = Outbox(self.delivered.append)
         self.watcher = Watcher()
         queue = Queue(limit=100, cost=CostSurface(max_tokens=8, batch_tokens=64), urgency=Urgency())
         self.line = Line("only", queue, lambda rows, alone: run(rows), self.watcher, 1)
+
+    def run(self, batch: Batch) -> None:
+        self._turns.run(batch, self._outbox)
+        self._outbox.send()
+
+    def answer(self, row: Row, result: Any) -> None:
+        self._turns.answer([(row, result)], self._outbox)
+        self._outbox.send()
 
     def batch(self, *jobs: Job) -> Batch:
         return Batch(self.line, [row for job in jobs for row in job.rows], 0.0)
@@ -37,7 +47,7 @@ def job(*inputs: Any) -> Job:
 def test_a_turn_answers_the_rows_that_its_pass_finished_and_delivers_complete_jobs_in_one_call() -> None:
     desk = Desk()
     one, other = job(1), job(2, 3)
-    desk.turns.run(desk.batch(one, other))
+    desk.run(desk.batch(one, other))
     assert desk.delivered == [[one, other]]
     assert [row.result for row in (*one.rows, *other.rows)] == [1, 2, 3]
     assert desk.watcher.batches == [3]
@@ -54,11 +64,11 @@ def test_a_batch_of_many_passes_takes_a_turn_for_each() -> None:
     first, second = job("a"), job("b")
     batch = desk.batch(first, second)
     began_s = time.perf_counter()
-    desk.turns.run(batch)
+    desk.run(batch)
     assert (desk.delivered, desk.told) == ([], [[(first.rows[0], [5])]])
     assert batch.due_s > began_s, "after it has waited for as long as its pass took"
-    desk.turns.run(batch)
-    desk.turns.run(batch)
+    desk.run(batch)
+    desk.run(batch)
     assert desk.delivered == [[second], [first]]
     assert len(desk.watcher.waits_s) == 2, "of rows, once each"
 
@@ -67,8 +77,8 @@ def test_rows_that_nobody_waits_for_are_answered_without_a_pass() -> None:
     desk = Desk()
     left, late, stays = job(1), Job([(2, 4)], expires_s=0.0), job(3)
     left.cancel()
-    desk.turns.run(desk.batch(left, late, stays))
-    assert desk.delivered == [[left, late], [stays]]
+    desk.run(desk.batch(left, late, stays))
+    assert desk.delivered == [[left, late, stays]]
     assert left.rows[0].result is None
     assert late.error is not None
     assert desk.watcher.batches == [1]
@@ -77,7 +87,7 @@ def test_rows_that_nobody_waits_for_are_answered_without_a_pass() -> None:
 def test_what_a_pass_raises_is_the_callers() -> None:
     desk = Desk()
     with pytest.raises(ValueError, match="poison"):
-        desk.turns.run(desk.batch(job("poison")))
+        desk.run(desk.batch(job("poison")))
     assert desk.delivered == []
 
 
@@ -85,9 +95,10 @@ def test_an_answer_is_given_once_and_the_first_error_is_the_jobs() -> None:
     desk = Desk()
     both = job(1, 2)
     error, later = InferenceError("first"), InferenceError("second")
-    desk.turns.answer([(both.rows[0], error), (both.rows[0], "too late")])
+    desk.answer(both.rows[0], error)
+    desk.answer(both.rows[0], "too late")
     assert desk.delivered == []
-    desk.turns.answer([(both.rows[1], later)])
+    desk.answer(both.rows[1], later)
     assert desk.delivered == [[both]]
     assert both.rows[0].result is error
     assert both.error is error

@@ -51,9 +51,9 @@ def test_a_texts_tokens_are_those_of_its_words(text: str, lowercase: bool) -> No
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     remembered = Words(each(tokenizer))
     encoding = tokenizer.encode(text, add_special_tokens=False)
-    places = remembered.places(text)
+    _, places = remembered.read(text)
     for _ in range(2):
-        assert remembered.ids(text) == encoding.ids
+        assert remembered.read(text)[0] == encoding.ids
     assert [places.span(token) for token in range(len(encoding))] == encoding.offsets
 
 
@@ -67,7 +67,7 @@ def test_a_word_is_asked_for_once() -> None:
 
     remembered = Words(noting)
     for _ in range(3):
-        assert remembered.ids("the good the bad") == [toys.IDS[word] for word in ("the", "good", "the", "bad")]
+        assert remembered.read("the good the bad")[0] == [toys.IDS[word] for word in ("the", "good", "the", "bad")]
     assert asked == ["the", "good", "bad"]
 
 
@@ -77,7 +77,7 @@ def test_memory_is_bounded_in_words_and_in_their_length(monkeypatch: pytest.Monk
     remembered = Words(each(tokenizer))
     texts = [" ".join([f"{letter}{number}" for number in range(7)] + ["y" * 33]) for letter in "abca"]
     for text in texts:
-        assert remembered.ids(text) == tokenizer.encode(text, add_special_tokens=False).ids
+        assert remembered.read(text)[0] == tokenizer.encode(text, add_special_tokens=False).ids
         assert 0 < len(remembered._known) <= 10
         assert max(map(len, remembered._known)) <= 32
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.artifact import Artifact
 from service.errors import InferenceError, InvalidInput
 from service.schemas import AnswerParameters, Question
-from service.tasks.answering import Answering, best_places, span_logits
+from service.tasks.answering import Answering, best_place, best_places, span_logits
 from tests.service import toys
 from tests.service.tasks.rounds import answered
 from tests.service.test_encoding import offsets
@@ -52,6 +52,7 @@ def test_the_best_places_are_those_of_a_full_sort(logits: list[tuple[int, int]],
     places = best_places(table, count)
     assert len(set(places)) == count
     assert [table[place] for place in places] == sorted(table.ravel(), reverse=True)[:count]
+    assert best_place(table) == places[0]
 
 
 def test_the_answer_is_where_the_logits_say(tmp_path: Path) -> None:
