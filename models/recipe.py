@@ -59,12 +59,26 @@ class Training(_Section):
     """What only one task's training knows, such as `no_answer` for question answering."""
 
 
+class Teaching(_Section):
+    """Another recipe's model, of the same task, whose answers to a stage's rows are learnt beside the rows' own."""
+
+    recipe: str
+    temperature: float = 2.0
+    """Divides both logits, so that what the teacher thinks of the answers that it does not give is seen too."""
+    logits: float = 1.0
+    """How much of the loss comes from the teacher's logits."""
+    labels: float = 0.5
+    """And how much from the rows' own."""
+
+
 class Stage(_Section):
     """One pass of training over its own data; stages run in order, each from the last one's weights."""
 
     name: str
     sources: tuple[Source, ...]
     training: Training
+    teacher: Teaching | None = None
+    """For encoders with a head."""
 
 
 class HeldOut(_Section):

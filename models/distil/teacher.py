@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from models.distil.options import Lesson
+from models.finetune.taught import NEVER, soft_loss
 
 _TARGETS = ("labels", "start_positions", "end_positions")
 _LOGITS = ("logits", "start_logits", "end_logits")
-_NEVER = -1e4
 
 
 class Teacher:
@@ -38,20 +37,12 @@ class Teacher:
         several = student.config.problem_type == "multi_label_classification"
         logits = [(taught[name], given[name]) for name in _LOGITS if name in given]
         if "start_logits" in given:  # [rows, tokens]: no span begins in the padding
-            logits = [(wanted.masked_fill(~mask, _NEVER), found.masked_fill(~mask, _NEVER)) for wanted, found in logits]
-        soft = [self._soft(wanted, found, several=several) for wanted, found in logits]
+            logits = [(wanted.masked_fill(~mask, NEVER), found.masked_fill(~mask, NEVER)) for wanted, found in logits]
+        heat = lesson.temperature
+        soft = [soft_loss(wanted, found, temperature=heat, several=several) for wanted, found in logits]
         pairs = zip(self._layers, given.hidden_states[1:], strict=True)
         states = [_missed(taught.hidden_states[1 + layer][mask], found[mask]) for layer, found in pairs]
         return lesson.logits * _mean(soft) + lesson.states * _mean(states) + lesson.labels * given.loss
-
-    def _soft(self, taught: Tensor, given: Tensor, *, several: bool) -> Tensor:
-        """Divergence from the teacher's scores, times the temperature's square, which keeps its gradients' size."""
-        heat = self._lesson.temperature
-        taught, given = taught / heat, given / heat
-        if several:
-            return heat**2 * functional.binary_cross_entropy_with_logits(given, taught.sigmoid())
-        wanted, found = functional.log_softmax(taught, -1), functional.log_softmax(given, -1)
-        return heat**2 * functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
 
 
 def _missed(taught: Tensor, given: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, DataColla
 from models.calibration import fold
 from models.finetune.abstention import fit_no_answer, fit_span_temperature, read_rows
 from models.finetune.passages import crop_rows, join_rows
+from models.finetune.taught import taught_by
 from models.finetune.trainer import Features, Loss, train_stage
 from models.finetune.unanswerable import hard_unanswerable_rows
 from models.recipe import Recipe, Stage, Training
@@ -108,9 +109,16 @@ def training_features(recipe: Recipe, stage: Stage, tokenizer: Any, data: Path) 
 
 
 def finetune_reader(
-    recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path, loss: Loss | None = None
+    recipe: Recipe,
+    stage: Stage,
+    *,
+    start: str,
+    data: Path,
+    run: Path,
+    loss: Loss | None = None,
+    teacher: Path | None = None,
 ) -> tuple[Any, Any]:
-    """Train a span head on `start`; return (model, tokenizer)."""
+    """Train a span head on `start`, by the stage's `teacher` if it has one; return (model, tokenizer)."""
     training = stage.training
     tokenizer = AutoTokenizer.from_pretrained(start)
     torch.manual_seed(training.seed)
@@ -121,7 +129,10 @@ def finetune_reader(
         attn_implementation=training.attention,
     )
     features = training_features(recipe, stage, tokenizer, data)
-    collate = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
+    collate: Any = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
+    if teacher is not None and stage.teacher is not None:
+        taught = taught_by(teacher, AutoModelForQuestionAnswering, features, tokenizer, stage.teacher, run=run)
+        features, collate, loss = taught.features, taught.collate, taught.loss
     train_stage(model, tokenizer, features, collate, training, run=run, loss=loss)
     if recipe.held_out is not None and stage is recipe.stages[-1]:
         calibrate_reader(model, tokenizer, held_out_questions(recipe, data), training)

@@ -20,6 +20,7 @@ from transformers import (
 from models.calibration import fit_temperature, fit_thresholds, fold
 from models.finetune.held_out import held_out_rows, without
 from models.finetune.spelling import respell
+from models.finetune.taught import taught_by
 from models.finetune.trainer import Features, Loss, Validation, train_stage
 from models.recipe import Recipe, Stage
 from models.rows import Row, pick_rows
@@ -79,9 +80,9 @@ def logits_of(model: Any, features: Features, collate: Any) -> tuple[Tensor, Ten
     logits: list[Tensor] = [torch.empty(0)] * len(features)
     for begin in range(0, len(order), _AT_ONCE):
         part = order[begin : begin + _AT_ONCE]
-        batch = collate([{**features[index]} for index in part]).to(model.device)
-        batch.pop("labels")
-        for index, row in zip(part, model(**batch).logits.float().cpu(), strict=True):
+        batch = collate([{**features[index]} for index in part])
+        inputs = {name: values.to(model.device) for name, values in batch.items() if name != "labels"}
+        for index, row in zip(part, model(**inputs).logits.float().cpu(), strict=True):
             logits[index] = row
     return torch.stack(logits), torch.tensor([feature["labels"] for feature in features])
 
@@ -103,9 +104,16 @@ def _start_model(recipe: Recipe, stage: Stage, start: str, *, several: bool) -> 
 
 
 def finetune_classifier(
-    recipe: Recipe, stage: Stage, *, start: str, data: Path, run: Path, loss: Loss | None = None
+    recipe: Recipe,
+    stage: Stage,
+    *,
+    start: str,
+    data: Path,
+    run: Path,
+    loss: Loss | None = None,
+    teacher: Path | None = None,
 ) -> tuple[Any, Any]:
-    """Train a classification head on `start`; return (model, tokenizer).
+    """Train a classification head on `start`, by the stage's `teacher` if it has one; return (model, tokenizer).
 
     After the recipe's last stage the temperature that its held-out rows ask for is folded into the head.
     """
@@ -114,7 +122,11 @@ def finetune_classifier(
     features = training_features(recipe, stage, tokenizer, data)
     model = _start_model(recipe, stage, start, several=isinstance(features[0]["labels"], list))
     held = held_out_of(recipe, data)
-    collate = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
+    collate: Any = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
+    if teacher is not None and stage.teacher is not None:
+        head = AutoModelForSequenceClassification
+        taught = taught_by(teacher, head, features, tokenizer, stage.teacher, run=run)
+        features, collate, loss = taught.features, taught.collate, taught.loss
     held_features = _features(held, tokenizer, recipe.labels, training.max_length) if held else []
     train_stage(
         model,

@@ -11,7 +11,7 @@ from models.finetune.answering import finetune_reader
 from models.finetune.classification import finetune_classifier
 from models.finetune.summarization import finetune_summarizer
 from models.finetune.trainer import Loss
-from models.recipe import Recipe, Stage
+from models.recipe import Recipe, Stage, load_recipe
 
 _TRAINERS: dict[str, Callable[..., tuple[Any, Any]]] = {
     "text-classification": finetune_classifier,
@@ -45,7 +45,10 @@ def finetune_stage(
     """
     final = final_of(recipe, stage, runs)
     if not (final / "config.json").is_file():
-        taught = {} if loss is None else {"loss": loss}
+        taught: dict[str, Any] = {} if loss is None else {"loss": loss}
+        if stage.teacher is not None:
+            teacher = load_recipe(stage.teacher.recipe)
+            taught["teacher"] = final_of(teacher, teacher.stages[-1], runs)
         model, tokenizer = _TRAINERS[recipe.task](recipe, stage, start=start, data=data, run=final.parent, **taught)
         model.save_pretrained(final)
         tokenizer.save_pretrained(final)
@@ -53,10 +56,15 @@ def finetune_stage(
 
 
 def finetune_recipe(recipe: Recipe, *, base: str | None, data: Path, runs: Path) -> Path:
-    """Run every stage that is not done yet; return the folder of the trained model (runs/NAME/STAGE/final)."""
+    """Run every stage that is not done yet; return the folder of the trained model (runs/NAME/STAGE/final).
+
+    A stage's teacher is trained first, from its own recipe's base, unless it is there.
+    """
     start = _checked_base(recipe, base)
     final = Path(start)
     for stage in recipe.stages:
+        if stage.teacher is not None:
+            finetune_recipe(load_recipe(stage.teacher.recipe), base=None, data=data, runs=runs)
         final = finetune_stage(recipe, stage, start=start, data=data, runs=runs)
         start = str(final)
     return final

@@ -1,0 +1,179 @@
+"""What a larger model makes of a stage's rows, worked out once, and the loss of a model that learns from it.
+
+Hinton et al. 2015, "Distilling the Knowledge in a Neural Network". The teacher may be of another family, as long as it
+knows the student's word pieces: it reads the same pieces between its own special tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import AutoTokenizer, DataCollatorWithPadding
+
+from models.finetune.trainer import Features, Loss, bf16_pays
+from models.recipe import Teaching
+
+_AT_ONCE = 32
+_TAUGHT = "taught"
+_SPANS = ("start_logits", "end_logits")
+NEVER = -1e4
+"""Logit of what stands in the padding."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A stage's features with the teacher's logits, and what training makes of them."""
+
+    features: Features
+    collate: Callable[[list[dict[str, Any]]], dict[str, Tensor]]
+    loss: Loss
+
+
+def soft_loss(taught: Tensor, given: Tensor, *, temperature: float, several: bool = False) -> Tensor:
+    """Divergence from the teacher's scores, times the temperature's square, which keeps its gradients' size.
+
+    Logits [rows, choices]; with `several` each choice is one of its own.
+    """
+    taught, given = taught / temperature, given / temperature
+    if several:
+        return temperature**2 * functional.binary_cross_entropy_with_logits(given, taught.sigmoid())
+    wanted, found = functional.log_softmax(taught, -1), functional.log_softmax(given, -1)
+    return temperature**2 * functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
+
+
+class Translation:
+    """Rows of a student's tokens as its teacher's tokenizer would make them of the same word pieces."""
+
+    def __init__(self, student: Any, teacher: Any) -> None:
+        self._student, self._teacher = student, teacher
+        pieces = student.convert_ids_to_tokens(range(len(student)))
+        unknown = teacher.unk_token_id
+        self._ids = [
+            None if found == unknown and piece != student.unk_token else found
+            for piece, found in zip(pieces, teacher.convert_tokens_to_ids(pieces), strict=True)
+        ]
+
+    def _pieces(self, ids: list[int]) -> list[int]:
+        found = [self._ids[number] for number in ids]
+        if None in found:
+            piece = self._student.convert_ids_to_tokens(ids[found.index(None)])
+            raise ValueError(f"the teacher does not know the piece {piece!r}")
+        return found  # type: ignore[return-value]
+
+    def row(self, ids: list[int]) -> tuple[list[int], list[int]]:
+        """A row [CLS] a [SEP] or [CLS] a [SEP] b [SEP] for the teacher, and where in it each of its tokens stands.
+
+        Raises ValueError for a piece that the teacher does not know.
+        """
+        border = ids.index(self._student.sep_token_id)
+        first, second = self._pieces(ids[1:border]), self._pieces(ids[border + 1 : -1])
+        row = self._teacher.build_inputs_with_special_tokens(first, second or None)
+        places = list(range(border + 1))
+        if border + 1 < len(ids):
+            places += range(len(row) - 1 - len(second), len(row))
+        return row, places
+
+
+@torch.no_grad()
+def _logits_of(model: Any, rows: list[tuple[list[int], list[int]]], padding: int) -> list[Any]:
+    """Of each row [labels], or [tokens of the student, 2] of a model that finds spans; float16."""
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index][0]))
+    found: list[Any] = [None] * len(rows)
+    for begin in range(0, len(order), _AT_ONCE):
+        part = order[begin : begin + _AT_ONCE]
+        width = -(-max(len(rows[index][0]) for index in part) // 8) * 8
+        ids = torch.full((len(part), width), padding)
+        mask = torch.zeros_like(ids)
+        for place, index in enumerate(part):
+            size = len(rows[index][0])
+            ids[place, :size], mask[place, :size] = torch.tensor(rows[index][0]), 1
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16_pays()):
+            out = model(input_ids=ids, attention_mask=mask)
+        spans = "start_logits" in out
+        logits = torch.stack([out[name] for name in _SPANS], -1) if spans else out.logits
+        for index, row in zip(part, logits.float().numpy().astype(np.float16), strict=True):
+            found[index] = row[rows[index][1]] if spans else row
+        if begin // _AT_ONCE % 50 == 0:
+            print(f"taught: {begin} of {len(rows)} rows", flush=True)
+    return found
+
+
+def _kept(path: Path, sizes: list[int], make: Callable[[], list[Any]]) -> list[Any]:
+    """Arrays of so many rows each, from a file that is made when it is missing."""
+    if not path.is_file():
+        made = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            np.save(file, np.concatenate(made))
+    return np.split(np.load(path), np.cumsum(sizes)[:-1])
+
+
+def taught_by(folder: Path, head: Any, features: Features, tokenizer: Any, teaching: Teaching, *, run: Path) -> Taught:
+    """Let the model in `folder`, of the class `head`, teach the rows of `features`; its logits are kept in `run`."""
+    teacher = AutoTokenizer.from_pretrained(folder)
+    spans = "start_positions" in features[0]
+
+    def make() -> list[Any]:
+        translation = Translation(tokenizer, teacher)
+        rows = [translation.row(list(feature["input_ids"])) for feature in features]
+        model = head.from_pretrained(folder).eval()
+        found = _logits_of(model, rows, teacher.pad_token_id)
+        return found if spans else [row[None] for row in found]
+
+    read = "\n".join(" ".join(map(str, feature["input_ids"])) for feature in features)
+    digest = hashlib.sha256(f"{folder}\n{read}".encode()).hexdigest()[:16]
+    sizes = [len(feature["input_ids"]) if spans else 1 for feature in features]
+    logits = _kept(run / f"taught-{digest}.npy", sizes, make)
+    rows = [{**feature, _TAUGHT: each} for feature, each in zip(features, logits, strict=True)]
+    return Taught(rows, _collate(DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)), _loss(teaching))
+
+
+def _collate(plain: Any) -> Callable[[list[dict[str, Any]]], dict[str, Tensor]]:
+    """`plain`, with the teacher's logits beside: [rows, labels], or [rows, tokens, 2]. Rows may come without."""
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        bare = [{name: value for name, value in row.items() if name != _TAUGHT} for row in rows]
+        batch = dict(plain(bare))
+        if _TAUGHT in rows[0]:
+            width = batch["input_ids"].shape[1]
+            parts = [torch.from_numpy(row[_TAUGHT].astype(np.float32)) for row in rows]
+            if "start_positions" in rows[0]:
+                parts = [functional.pad(part, (0, 0, 0, width - len(part)), value=NEVER) for part in parts]
+                batch[_TAUGHT] = torch.stack(parts)
+            else:
+                batch[_TAUGHT] = torch.cat(parts)
+        return batch
+
+    return collate
+
+
+def _loss(teaching: Teaching) -> Loss:
+    """`teaching.logits` times the divergence from the teacher, `teaching.labels` times the loss of the rows' own."""
+
+    def loss(student: Any, batch: dict[str, Tensor]) -> Tensor:
+        batch = dict(batch)
+        taught = batch.pop(_TAUGHT)
+        given = student(**batch)
+        heat = teaching.temperature
+        if "start_logits" in given:
+            padding = ~batch["attention_mask"].bool()
+            soft = torch.stack(
+                [
+                    soft_loss(taught[..., index], given[name].masked_fill(padding, NEVER), temperature=heat)
+                    for index, name in enumerate(_SPANS)
+                ]
+            ).mean()
+        else:
+            several = student.config.problem_type == "multi_label_classification"
+            soft = soft_loss(taught, given.logits, temperature=heat, several=several)
+        return teaching.logits * soft + teaching.labels * given.loss
+
+    return loss
