@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, DataCollatorWithPadding
 
 from models.finetune.trainer import Features, Loss, bf16_pays
 from models.recipe import Teaching
+from service.frame import Frame
 
 _AT_ONCE = 32
 _TAUGHT = "taught"
@@ -49,11 +50,24 @@ def soft_loss(taught: Tensor, given: Tensor, *, temperature: float, several: boo
     return temperature**2 * functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
 
 
+@dataclass(frozen=True)
+class Translated:
+    """A row as the teacher reads it."""
+
+    ids: list[int]
+    types: list[int]
+    places: list[int]
+    """Where in it each of the student's tokens stands."""
+
+
 class Translation:
     """Rows of a student's tokens as its teacher's tokenizer would make them of the same word pieces."""
 
     def __init__(self, student: Any, teacher: Any) -> None:
-        self._student, self._teacher = student, teacher
+        self._student = student
+        sample = "a"
+        self._single = Frame(teacher.backend_tokenizer.encode(sample))
+        self._pair = Frame(teacher.backend_tokenizer.encode(sample, sample))
         pieces = student.convert_ids_to_tokens(range(len(student)))
         unknown = teacher.unk_token_id
         self._ids = [
@@ -68,42 +82,55 @@ class Translation:
             raise ValueError(f"the teacher does not know the piece {piece!r}")
         return found  # type: ignore[return-value]
 
-    def row(self, ids: list[int]) -> tuple[list[int], list[int]]:
-        """A row [CLS] a [SEP] or [CLS] a [SEP] b [SEP] for the teacher, and where in it each of its tokens stands.
+    def row(self, ids: list[int]) -> Translated:
+        """Of a row [CLS] a [SEP] or [CLS] a [SEP] b [SEP].
 
         Raises ValueError for a piece that the teacher does not know.
         """
         border = ids.index(self._student.sep_token_id)
         first, second = self._pieces(ids[1:border]), self._pieces(ids[border + 1 : -1])
-        row = self._teacher.build_inputs_with_special_tokens(first, second or None)
-        places = list(range(border + 1))
-        if border + 1 < len(ids):
-            places += range(len(row) - 1 - len(second), len(row))
-        return row, places
+        if border == len(ids) - 1:
+            row, types = self._single.row(first)
+            return Translated(list(row), list(types), list(range(len(row))))
+        row, types = self._pair.row(first, second)
+        begin = self._pair.second(first)
+        return Translated(list(row), list(types), [*range(border + 1), *range(begin, begin + len(second) + 1)])
 
 
 @torch.no_grad()
-def _logits_of(model: Any, rows: list[tuple[list[int], list[int]]], padding: int) -> list[Any]:
+def _logits_of(model: Any, rows: list[Translated], padding: int) -> list[Any]:
     """Of each row [labels], or [tokens of the student, 2] of a model that finds spans; float16."""
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index][0]))
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
     found: list[Any] = [None] * len(rows)
     for begin in range(0, len(order), _AT_ONCE):
-        part = order[begin : begin + _AT_ONCE]
-        width = -(-max(len(rows[index][0]) for index in part) // 8) * 8
-        ids = torch.full((len(part), width), padding)
-        mask = torch.zeros_like(ids)
-        for place, index in enumerate(part):
-            size = len(rows[index][0])
-            ids[place, :size], mask[place, :size] = torch.tensor(rows[index][0]), 1
+        part = [rows[index] for index in order[begin : begin + _AT_ONCE]]
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16_pays()):
-            out = model(input_ids=ids, attention_mask=mask)
+            out = model(**_padded(part, padding, types=getattr(model.config, "type_vocab_size", 0) > 1))
         spans = "start_logits" in out
         logits = torch.stack([out[name] for name in _SPANS], -1) if spans else out.logits
-        for index, row in zip(part, logits.float().numpy().astype(np.float16), strict=True):
-            found[index] = row[rows[index][1]] if spans else row
+        for index, row, values in zip(order[begin:], part, logits.float().numpy().astype(np.float16), strict=False):
+            found[index] = values[row.places] if spans else values
         if begin // _AT_ONCE % 50 == 0:
             print(f"taught: {begin} of {len(rows)} rows", flush=True)
     return found
+
+
+def _padded(rows: list[Translated], padding: int, *, types: bool) -> dict[str, Tensor]:
+    """Inputs [rows, tokens]; the width is a multiple of 8, so that there are few shapes to get ready for."""
+    width = -(-max(len(row.ids) for row in rows) // 8) * 8
+    inputs = {
+        "input_ids": torch.full((len(rows), width), padding),
+        "attention_mask": torch.zeros((len(rows), width), dtype=torch.long),
+    }
+    if types:
+        inputs["token_type_ids"] = torch.zeros((len(rows), width), dtype=torch.long)
+    for index, row in enumerate(rows):
+        size = len(row.ids)
+        inputs["input_ids"][index, :size] = torch.tensor(row.ids)
+        inputs["attention_mask"][index, :size] = 1
+        if types:
+            inputs["token_type_ids"][index, :size] = torch.tensor(row.types)
+    return inputs
 
 
 def _kept(path: Path, sizes: list[int], make: Callable[[], list[Any]]) -> list[Any]:
