@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from models.recipe import Recipe
+from models.recipe import Recipe, load_recipe
 from service.artifact import Artifact
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
@@ -37,6 +37,11 @@ def _data_lines(recipe: Recipe) -> str:
     return "\n".join(f"- {home} — licence: {licence}" for home, licence in seen.items())
 
 
+def _teacher_lines(recipe: Recipe) -> str:
+    taught = {stage.teacher.recipe: None for stage in recipe.stages if stage.teacher is not None}
+    return "".join(f"\n- Taught by: `{name}`, made from {load_recipe(name).base}" for name in taught)
+
+
 def _score_lines(metrics: dict[str, Any]) -> str:
     lines = ["| score | int8, as served | fp32 |", "| --- | --- | --- |"]
     fp32 = metrics.get("fp32", {})
@@ -61,7 +66,7 @@ def model_card(folder: Path, recipe: Recipe, metrics: dict[str, Any], *, made_by
 {recipe.description}
 
 - Task: {recipe.task}; served on `/v1/{route}`
-- Base: {recipe.base}
+- Base: {recipe.base}{_teacher_lines(recipe)}
 - Precision: {artifact.precision}; graphs of {size:.1f} MB; reads {artifact.max_tokens} tokens at a time
 - Made by: `{made_by or f"python -m models finetune|export|quantize|evaluate {recipe.name}"}`
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import torch
 import transformers
 from tokenizers import processors
 
+from models.artifact import model_card
 from models.finetune import run
 from models.finetune.run import finetune_recipe
 from models.finetune.taught import Translation, taught_by
-from models.recipe import Recipe, Teaching
+from models.recipe import Recipe, Teaching, load_recipe
 from tests.models.test_finetune import TRAINING, asked, recipe, write_rows
-from tests.models.tiny import SENTENCES, make_model
+from tests.models.tiny import SENTENCES, Exported, make_model
 
 HEADS = {
     "bert": transformers.AutoModelForSequenceClassification,
@@ -155,3 +157,9 @@ def test_a_recipes_teacher_is_trained_first(tmp_path: Path, monkeypatch: pytest.
     assert final == tmp_path / "runs" / "tiny" / "only" / "final"
     assert (tmp_path / "runs" / teacher.name / "only" / "final" / "config.json").is_file()
     assert len(list(final.parent.glob("taught-*.npy"))) == 1
+
+
+def test_a_card_names_the_teacher_and_its_base(exported: Callable[[str], Exported]) -> None:
+    plan = load_recipe("sentiment")
+    card = model_card(exported("bert").fp32, plan, {"score": {"accuracy": 1.0}, "data": "", "rows": 1})
+    assert "- Taught by: `sentiment-teacher`, made from sentence-transformers/all-mpnet-base-v2\n" in card
