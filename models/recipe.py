@@ -51,6 +51,8 @@ class Training(_Section):
     save_steps: int = 500
     average_from: float | None = None
     """From this part of the steps on (0.5: the second half) the mean of the weights is kept, not the last ones."""
+    keep_start: float = 0.0
+    """Share of the weights that the stage began with in those that it ends with (Wortsman et al. 2022, WiSE-FT)."""
     decay_from: float | None = None
     """From this part of the steps on the learning rate falls to 0; before it is constant. None: it falls all along."""
     patience: int | None = None

@@ -142,14 +142,15 @@ def finetune_reader(
 def calibrate_reader(model: Any, tokenizer: Any, held: list[Row], training: Training) -> None:
     """Fold the temperature that `held` asks for into the head, and put the "no answer" logit's bias into the config.
 
-    The bias is for as many questions without an answer as with one, made from the held-out ones in every way.
+    The bias is for as many questions without an answer as with one, made from the held-out ones in every way. The
+    temperature is multiplied by `extra.sharpen`, for where the held-out questions are harder than those that will come.
     """
     third = 1 / 3
     rows = held + hard_unanswerable_rows(held, removed=third, alike=third, swapped=third, seed=training.seed)
     stride = int(training.extra.get("stride", 96))
     readings = read_rows(model, tokenizer, rows, max_length=training.max_length, stride=stride)
     bias, f1 = fit_no_answer(readings)
-    temperature = fit_span_temperature(readings, bias)
+    temperature = fit_span_temperature(readings, bias) * training.extra.get("sharpen", 1.0)
     fold(model, temperature)
     model.config.shoal = {"no_answer_bias": round(bias / temperature, 3)}
     print(f"held out: F1 {100 * f1:.2f} of {len(rows)} rows, half without an answer; temperature {temperature:.3f}")

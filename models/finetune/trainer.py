@@ -129,7 +129,7 @@ def train_stage(
     tokenizer with them, and a cut-off run goes on from the last.
 
     With `training.patience` it stops by `validation`; with `training.average_from` it returns the mean of the late
-    weights.
+    weights, with `training.keep_start` some of the first ones in it.
     """
     trainer = _LossTrainer(
         loss=loss,
@@ -143,10 +143,20 @@ def train_stage(
     )
     if validation is not None and training.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=training.patience))
+    start = {name: value.clone() for name, value in model.state_dict().items()} if training.keep_start else {}
     average = None if training.average_from is None else WeightAverage(model, training.average_from)
     if average is not None:
         trainer.add_callback(average)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run)) if run.is_dir() else None)
     if average is not None:
         average.put_into(model)
+    _mix(model, start, training.keep_start)
     return model
+
+
+def _mix(model: PreTrainedModel, start: dict[str, torch.Tensor], share: float) -> None:
+    """Put so much of the weights `start` into the model's."""
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if name in start and value.is_floating_point():
+                value.lerp_(start[name], share)

@@ -175,6 +175,25 @@ def test_the_learning_rate_stays_and_then_falls(base: Path, tmp_path: Path) -> N
     assert rates == pytest.approx([1, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
 
 
+def test_a_stage_may_keep_some_of_the_weights_that_it_began_with(base: Path, tmp_path: Path) -> None:
+    rows = [{"text": SENTENCES[index % 2], "label": index % 2} for index in range(8)]
+    data = write_rows(tmp_path / "data", rows)
+    weights = {}
+    for share in (0.0, 0.25, 1.0):
+        plan = recipe(
+            "text-classification",
+            TRAINING.model_copy(update={"keep_start": share, "epochs": 1.0}),
+            labels=("bad", "good"),
+        )
+        final = finetune_recipe(plan, base=str(base), data=data, runs=tmp_path / str(share))
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(final)
+        weights[share] = model.bert.encoder.layer[0].output.dense.weight
+    start = transformers.AutoModel.from_pretrained(base).encoder.layer[0].output.dense.weight
+    assert not torch.equal(weights[0.0], start)
+    torch.testing.assert_close(weights[1.0], start)
+    torch.testing.assert_close(weights[0.25], 0.75 * weights[0.0] + 0.25 * start)
+
+
 def test_supporting_sentences_keep_their_order_and_their_budget() -> None:
     source = "Nothing to see here at all. We train a small model. It is fast. The weather is fine today."
     assert supporting_sentences(source, "a small model that is fast", 9) == "We train a small model. It is fast."
