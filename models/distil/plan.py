@@ -17,7 +17,6 @@ def student_recipe(recipe: Recipe, options: Options, made_from: str) -> Recipe:
         "learning_rate": options.learning_rate,
         "hidden_dropout": options.dropout,
     }
-    own = {"teacher": None}  # the model that it is made from teaches it
     training = stage.training.model_copy(update={name: value for name, value in asked.items() if value is not None})
     tolerance = {
         name: points if options.tolerance is None else options.tolerance
@@ -32,7 +31,8 @@ def student_recipe(recipe: Recipe, options: Options, made_from: str) -> Recipe:
             "name": options.name,
             "base": made_from,
             "base_sha256": None,
-            "stages": (*recipe.stages[:-1], stage.model_copy(update={"training": training, **own})),
+            # The model that it is made from teaches it, and no other.
+            "stages": (*recipe.stages[:-1], stage.model_copy(update={"training": training, "teacher": None})),
             "evaluation": recipe.evaluation.model_copy(update={"tolerance": tolerance}),
             "notes": notes,
         }

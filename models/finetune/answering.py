@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer, DataCollatorWithPadding
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from models.calibration import fold
 from models.finetune.abstention import fit_no_answer, fit_span_temperature, read_rows
 from models.finetune.passages import crop_rows, join_rows
-from models.finetune.taught import taught_by
+from models.finetune.taught import lessons
 from models.finetune.trainer import Features, Loss, train_stage
 from models.finetune.unanswerable import hard_unanswerable_rows
 from models.recipe import Recipe, Stage, Training
@@ -129,10 +129,8 @@ def finetune_reader(
         attn_implementation=training.attention,
     )
     features = training_features(recipe, stage, tokenizer, data)
-    collate: Any = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
-    if teacher is not None and stage.teacher is not None:
-        taught = taught_by(teacher, AutoModelForQuestionAnswering, features, tokenizer, stage.teacher, run=run)
-        features, collate, loss = taught.features, taught.collate, taught.loss
+    head = AutoModelForQuestionAnswering
+    features, collate, loss = lessons(features, tokenizer, stage, head=head, run=run, teacher=teacher, loss=loss)
     train_stage(model, tokenizer, features, collate, training, run=run, loss=loss)
     if recipe.held_out is not None and stage is recipe.stages[-1]:
         calibrate_reader(model, tokenizer, held_out_questions(recipe, data), training)

@@ -12,7 +12,6 @@ from torchmetrics.functional.classification import multilabel_f1_score
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    DataCollatorWithPadding,
     EvalPrediction,
     PreTrainedTokenizerBase,
 )
@@ -20,7 +19,7 @@ from transformers import (
 from models.calibration import fit_temperature, fit_thresholds, fold
 from models.finetune.held_out import held_out_rows, without
 from models.finetune.spelling import respell
-from models.finetune.taught import taught_by
+from models.finetune.taught import lessons
 from models.finetune.trainer import Features, Loss, Validation, train_stage
 from models.recipe import Recipe, Stage
 from models.rows import Row, pick_rows
@@ -122,11 +121,8 @@ def finetune_classifier(
     features = training_features(recipe, stage, tokenizer, data)
     model = _start_model(recipe, stage, start, several=isinstance(features[0]["labels"], list))
     held = held_out_of(recipe, data)
-    collate: Any = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
-    if teacher is not None and stage.teacher is not None:
-        head = AutoModelForSequenceClassification
-        taught = taught_by(teacher, head, features, tokenizer, stage.teacher, run=run)
-        features, collate, loss = taught.features, taught.collate, taught.loss
+    head = AutoModelForSequenceClassification
+    features, collate, loss = lessons(features, tokenizer, stage, head=head, run=run, teacher=teacher, loss=loss)
     held_features = _features(held, tokenizer, recipe.labels, training.max_length) if held else []
     train_stage(
         model,

@@ -19,7 +19,7 @@ from torch.nn import functional
 from transformers import AutoTokenizer, DataCollatorWithPadding
 
 from models.finetune.trainer import Features, Loss, bf16_pays
-from models.recipe import Teaching
+from models.recipe import Stage, Teaching
 from service.frame import Frame
 
 _AT_ONCE = 32
@@ -161,6 +161,17 @@ def taught_by(folder: Path, head: Any, features: Features, tokenizer: Any, teach
     logits = _kept(run / f"taught-{digest}.npy", sizes, make)
     rows = [{**feature, _TAUGHT: each} for feature, each in zip(features, logits, strict=True)]
     return Taught(rows, _collate(DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)), _loss(teaching))
+
+
+def lessons(
+    features: Features, tokenizer: Any, stage: Stage, *, head: Any, run: Path, teacher: Path | None, loss: Loss | None
+) -> tuple[Features, Any, Loss | None]:
+    """Features, collator and loss of a stage that `teacher`, a folder, teaches; without one `features` and `loss` as
+    they are."""
+    if teacher is None or stage.teacher is None:
+        return features, DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8), loss
+    taught = taught_by(teacher, head, features, tokenizer, stage.teacher, run=run)
+    return taught.features, taught.collate, taught.loss
 
 
 def _collate(plain: Any) -> Callable[[list[dict[str, Any]]], dict[str, Tensor]]:

@@ -231,7 +231,6 @@ def test_where_much_waits_several_passes_share_a_delivery_and_the_last_answers_d
     """Each pass is believed to take 3 ms, and there are 40 of them: 120 ms of work, of which 20 may be kept back."""
     made = Office()
     cost = CostSurface(max_tokens=512, batch_tokens=1, pass_s=0.003, token_s=0.0)
-    made.watchers["only"] = Watcher()
     made.scheduler.add("only", lambda rows, alone: echo(rows), Queue(limit=99, cost=cost, urgency=Urgency()), Watcher())
     jobs = [made.submit("only", number) for number in range(40)]
     made.scheduler.start()
