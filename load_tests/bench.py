@@ -2,12 +2,17 @@
 
     python -m load_tests.bench [short] [long] [mixed] [qa] [--seconds 10]
 
-A set's limit is measured before and after its loads, and the better one counts.
+Each load runs in three parts, the limit measured between them: a share is a part's throughput by the mean of the limits
+before and after it, and every figure the median of the parts'. So a machine that changes its speed moves no share.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
 
 from load_tests.ceiling import Limit
 from load_tests.generator import Load, lines, result, run, start
@@ -15,6 +20,19 @@ from load_tests.server import Server, shoal
 from load_tests.texts import SETS, bodies
 
 _CLIENTS = {"short": (1, 16, 64), "long": (1, 16), "mixed": (1, 16, 64), "qa": (1, 16)}
+_PARTS = 3
+_LIMIT_S = 1.5
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a load, and the machine's limit while it ran."""
+
+    load: Load
+    cpu_ms: float
+    """Of the server, a request."""
+    limit: float
+    """Texts a second, or milliseconds of a pass."""
 
 
 def measured(server: Server, name: str, clients: int, seconds: int) -> tuple[Load, float]:
@@ -27,33 +45,60 @@ def measured(server: Server, name: str, clients: int, seconds: int) -> tuple[Loa
         return load, 1000 * (server.cpu_s() - before_s) / max(1, load.requests)
 
 
-def lone(server: Server, seconds: int) -> None:
-    """A single client beside the raw passes, each before and after."""
+def between(limit: Callable[[], float], load: Callable[[], tuple[Load, float]]) -> list[Part]:
+    """The parts of a load, the limit measured before and after each."""
+    before, found = limit(), []
+    for _ in range(_PARTS):
+        seen, cpu_ms = load()
+        after = limit()
+        found.append(Part(seen, cpu_ms, (before + after) / 2))
+        before = after
+    return found
+
+
+def row(name: str, clients: int, found: list[Part], rss_mb: float) -> str:
+    """A line of the table."""
+    p50_ms, p99_ms = (median(getattr(part.load, key) for part in found) for key in ("p50_ms", "p99_ms"))
+    shares = sorted(part.load.per_s / part.limit for part in found)
+    return (
+        f"{name:6}{clients:8}{median(part.load.per_s for part in found):9.1f}"
+        f"{median(part.limit for part in found):9.1f}"
+        f"{median(shares):7.2f}{f'{shares[0]:.2f}-{shares[-1]:.2f}':>11}{p50_ms:9.2f}{p99_ms:9.2f}"
+        f"{median(part.load.p99_ms / part.load.p50_ms for part in found):8.2f}"
+        f"{median(part.cpu_ms for part in found):8.2f}{rss_mb:8.0f}"
+        f"{sum(part.load.refused + part.load.broken for part in found):7}"
+    )
+
+
+def lone(server: Server, part_s: int) -> None:
+    """A single client beside raw passes on as many cores."""
     limit = Limit("short")
-    threads = limit.threads
-    raw = [(limit.alone_ms(threads=1), limit.alone_ms(threads=threads))]
-    load, _ = measured(server, "short", 1, seconds)
-    raw.append((limit.alone_ms(threads=1), limit.alone_ms(threads=threads)))
-    narrow_ms, wide_ms = (min(pair) for pair in zip(*raw, strict=True))
+    found = between(partial(limit.alone_ms, threads=limit.threads), partial(measured, server, "short", 1, part_s))
+    over = sorted(part.load.p50_ms - part.limit for part in found)
     print(
-        f"lone short request: p50 {load.p50_ms:.2f} ms over HTTP; raw pass {narrow_ms:.2f} ms on one core, "
-        f"{wide_ms:.2f} ms on {threads}",
+        f"lone short request: p50 {median(part.load.p50_ms for part in found):.2f} ms over HTTP; raw pass on "
+        f"{limit.threads} cores {median(part.limit for part in found):.2f} ms; {median(over):.2f} ms between them "
+        f"({over[0]:.2f} to {over[-1]:.2f})",
         flush=True,
     )
 
 
-def neighbours(server: Server, seconds: int) -> None:
+def neighbours(server: Server, part_s: int) -> None:
     """Short texts from 51 clients, alone and beside 13 clients with long ones."""
     path = f"/v1/{SETS['short'][0]}"
+    found: list[tuple[Load, Load, Load]] = []
     with lines(bodies("short")) as short, lines(bodies("long")) as long:
-        run(server.url, path, short, clients=51, seconds=2)
-        alone = run(server.url, path, short, clients=51, seconds=seconds)
-        beside = start(server.url, path, long, clients=13, seconds=seconds)
-        among = run(server.url, path, short, clients=51, seconds=seconds, first=51)
-        others = result(beside)
+        run(server.url, path, short, clients=51, seconds=1)
+        for _ in range(_PARTS):
+            alone = run(server.url, path, short, clients=51, seconds=part_s)
+            beside = start(server.url, path, long, clients=13, seconds=part_s)
+            among = run(server.url, path, short, clients=51, seconds=part_s, first=51)
+            found.append((alone, among, result(beside)))
+    alone_ms, among_ms, long_ms = (median(part[each].p99_ms for part in found) for each in range(3))
+    times = median(among.p99_ms / alone.p99_ms for alone, among, _ in found)
     print(
-        f"short texts, 51 clients: p99 {alone.p99_ms:.0f} ms alone, {among.p99_ms:.0f} ms "
-        f"({among.p99_ms / alone.p99_ms:.1f}x) beside 13 clients with long ones, whose p99 is {others.p99_ms:.0f} ms",
+        f"short texts, 51 clients: p99 {alone_ms:.0f} ms alone, {among_ms:.0f} ms ({times:.1f}x) beside 13 clients "
+        f"with long ones, whose p99 is {long_ms:.0f} ms",
         flush=True,
     )
 
@@ -65,30 +110,21 @@ def main() -> None:
     arguments.add_argument("--clients", type=int, nargs="*", help="instead of each set's own")
     given = arguments.parse_args()
     print(
-        f"{'set':6}{'clients':>8}{'req/s':>9}{'limit':>9}{'share':>7}{'p50 ms':>9}{'p99 ms':>9}{'p99/p50':>8}"
-        f"{'CPU ms':>8}{'RSS MB':>8}{'failed':>7}"
+        f"{'set':6}{'clients':>8}{'req/s':>9}{'limit':>9}{'share':>7}{'from-to':>11}{'p50 ms':>9}{'p99 ms':>9}"
+        f"{'p99/p50':>8}{'CPU ms':>8}{'RSS MB':>8}{'failed':>7}"
     )
+    part_s = max(1, round(given.seconds / _PARTS))
     for name in given.sets:
         limit = Limit(name)
-        before = limit.best(seconds=1.5)
+        fastest = partial(limit.texts_per_s, limit.best(seconds=_LIMIT_S).rows, seconds=_LIMIT_S)
         with shoal() as server:
-            rows = [
-                (clients, *measured(server, name, clients, given.seconds), server.rss_mb())
-                for clients in given.clients or _CLIENTS[name]
-            ]
-        after = limit.texts_per_s(before.rows, seconds=3)
-        most = max(before.texts_per_s, after)
-        for clients, load, cpu_ms, rss_mb in rows:
-            print(
-                f"{name:6}{clients:8}{load.per_s:9.1f}{most:9.1f}{load.per_s / most:7.2f}{load.p50_ms:9.2f}"
-                f"{load.p99_ms:9.2f}{load.p99_ms / load.p50_ms:8.2f}{cpu_ms:8.2f}{rss_mb:8.0f}"
-                f"{load.refused + load.broken:7}",
-                flush=True,
-            )
+            for clients in given.clients or _CLIENTS[name]:
+                found = between(fastest, partial(measured, server, name, clients, part_s))
+                print(row(name, clients, found, server.rss_mb()), flush=True)
     if "short" in given.sets and not given.clients:
         with shoal() as server:
-            lone(server, given.seconds)
-            neighbours(server, given.seconds)
+            lone(server, part_s)
+            neighbours(server, part_s)
 
 
 if __name__ == "__main__":
