@@ -22,10 +22,10 @@ from load_tests.compare.launch import adopt_orphans
 from load_tests.compare.lineup import ABSENT, LINEUP
 from load_tests.compare.measure import visit
 from load_tests.compare.report import machine, write
-from load_tests.compare.results import LOADS, Entry, Results
+from load_tests.compare.results import LOADS, Entry, Results, Visit
 from load_tests.compare.tuning import likeliest, tuned
 
-_LIMIT_S = 3
+_LIMIT_S = 1.5
 _SETS = sorted({texts for texts, _ in LOADS}, reverse=True)
 
 
@@ -46,36 +46,40 @@ def _prepare(contender: Contender, given: argparse.Namespace) -> Entry:
     return entry
 
 
-def _visit(contender: Contender, entry: Entry, seconds: int) -> None:
+def _visit(contender: Contender, entry: Entry, seconds: int) -> Visit | None:
+    """What was measured, which `entry` has from then on; None if it failed."""
     try:
         found = visit(contender, entry.setting, seconds)
     except RuntimeError as error:
         entry.failure = str(error)
         print(f"{contender.title:38} {error}", flush=True)
-        return
+        return None
     entry.visits.append(found)
     loads = "   ".join(f"{name} {each.per_s:6.1f}/s p99 {each.p99_ms:7.1f} ms" for name, each in found.loads.items())
     print(f"{contender.title:38} {loads}   start {found.start_s:4.1f} s  RSS {found.rss_mb:5.0f} MB", flush=True)
+    return found
 
 
 def _measure(results: Results, contenders: list[Contender]) -> None:
     limits = {texts: Limit(texts) for texts in _SETS}
-    rows = {texts: limit.best(seconds=1).rows for texts, limit in limits.items()}
+    rows = {texts: limit.best(seconds=2).rows for texts, limit in limits.items()}
 
-    def note_limits() -> None:
-        for texts, limit in limits.items():
-            results.limits.setdefault(texts, []).append(limit.texts_per_s(rows[texts], seconds=_LIMIT_S))
-        print(
-            "raw limit:", ", ".join(f"{texts} {found[-1]:.0f}/s" for texts, found in results.limits.items()), flush=True
-        )
+    def limit_now() -> dict[str, float]:
+        found = {texts: limit.texts_per_s(rows[texts], seconds=_LIMIT_S) for texts, limit in limits.items()}
+        for texts, each in found.items():
+            results.limits.setdefault(texts, []).append(each)
+        return found
 
+    before = limit_now()
     for number in range(results.rounds):
-        note_limits()
         print(f"Round {number + 1} of {results.rounds}", flush=True)
         shift = number * len(contenders) // results.rounds
         for contender in contenders[shift:] + contenders[:shift]:
-            _visit(contender, results.entries[contender.name], results.seconds)
-        note_limits()
+            found = _visit(contender, results.entries[contender.name], results.seconds)
+            after = limit_now()
+            if found is not None:
+                found.limits = {texts: (before[texts] + after[texts]) / 2 for texts in _SETS}
+            before = after
         results.save(TOOLS / "results.json")
 
 

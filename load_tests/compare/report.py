@@ -38,17 +38,17 @@ def _setting(entry: Entry) -> str:
     return ", ".join(f"{name} {value}" for name, value in entry.setting.items()) or "as it comes"
 
 
-def _row(entry: Entry, results: Results) -> str:
+def _row(entry: Entry) -> str:
     short, long, alone = entry.median("short-64"), entry.median("long-16"), entry.median("short-1")
     cells = [
         f"**{entry.title}**" if not entry.version else entry.title,
         f"{short.per_s:.0f}",
-        f"{100 * short.per_s / results.limit('short'):.0f}%",
+        f"{100 * entry.share('short', 64):.0f}%",
         f"{short.p50_ms:.0f}",
         f"{short.p99_ms:.0f}",
         f"{short.cpu_ms:.1f}",
         f"{long.per_s:.1f}",
-        f"{100 * long.per_s / results.limit('long'):.0f}%",
+        f"{100 * entry.share('long', 16):.0f}%",
         f"{long.p99_ms:.0f}",
         f"{alone.p50_ms:.1f}",
         f"{alone.p99_ms:.1f}",
@@ -76,7 +76,8 @@ def table(results: Results, absent: dict[str, str]) -> str:
     )
     conditions = (
         f"{results.machine}; {results.date}. Medians of {results.rounds} rounds, every server in each; "
-        f"{results.seconds} s a load. Raw limit of the machine meanwhile: {limits}."
+        f"{results.seconds} s a load. Raw limit of the machine meanwhile: {limits}; shares are of that just before "
+        "and after."
     )
     return "\n".join(
         [
@@ -86,7 +87,7 @@ def table(results: Results, absent: dict[str, str]) -> str:
             "",
             _HEAD,
             "| --- |" + " ---: |" * 10,
-            *(_row(entry, results) for entry in entries),
+            *(_row(entry) for entry in entries),
             "",
             "| server | version | setting | start s | RSS MB | |",
             "| --- | --- | --- | ---: | ---: | --- |",

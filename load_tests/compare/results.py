@@ -36,6 +36,8 @@ class Visit:
     start_s: float
     rss_mb: float
     loads: dict[str, Sample]
+    limits: dict[str, float] = field(default_factory=dict)
+    """The machine's raw limit around it, in texts a second by set."""
 
 
 @dataclass
@@ -55,6 +57,12 @@ class Entry:
         samples = [asdict(visit.loads[load]) for visit in self.visits]
         return Sample(**{name: median(sample[name] for sample in samples) for name in samples[0]})
 
+    def share(self, texts: str, clients: int) -> float:
+        """Of the raw limit: the median of the rounds' shares, each by the limit around its visit, because a shared
+        machine is not equally fast all the time."""
+        load = load_name(texts, clients)
+        return median(visit.loads[load].per_s / visit.limits[texts] for visit in self.visits)
+
 
 @dataclass
 class Results:
@@ -65,11 +73,11 @@ class Results:
     rounds: int
     seconds: int
     limits: dict[str, list[float]]
-    """The raw limit in texts a second by set: before and after each round."""
+    """The raw limit in texts a second by set: before and after each visit."""
     entries: dict[str, Entry]
 
     def limit(self, texts: str) -> float:
-        """What a share is of: the median, as the servers' numbers are."""
+        """The median, as the servers' numbers are."""
         return median(self.limits[texts])
 
     def save(self, path: Path) -> None:
@@ -83,7 +91,7 @@ def load_results(path: Path) -> Results:
     entries = {}
     for name, entry in found.pop("entries").items():
         visits = [
-            Visit(each["start_s"], each["rss_mb"], {load: Sample(**sample) for load, sample in each["loads"].items()})
+            Visit(**each | {"loads": {load: Sample(**sample) for load, sample in each["loads"].items()}})
             for each in entry.pop("visits")
         ]
         entries[name] = Entry(**entry, visits=visits)
