@@ -52,7 +52,7 @@ def _try(contender: Contender, setting: Setting) -> Rate:
         f"  {words}: {found.per_s:.0f}/s ({share:.2f}), p99 {found.p99_ms:.0f} ms, {found.failed:.0f} failed",
         flush=True,
     )
-    return found.p99_ms < _PATIENCE_MS and not found.failed, share
+    return found.per_s > 0 and found.p99_ms < _PATIENCE_MS and not found.failed, share
 
 
 def _best(contender: Contender, rate: Callable[[Setting], Rate]) -> Setting:

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from transformers import DataCollatorWithPadding
 
+from models.finetune.batches import run_by_length
 from models.rows import Row
 from models.squad import answer_exact, answer_f1
 from service.schemas import AnswerParameters
 from service.tasks.answering import best_places, span_logits
 
-_AT_ONCE = 16
 _TEMPERATURES = np.geomspace(0.4, 4.0, 60)
 _LONGEST = AnswerParameters().max_answer_len
 
@@ -42,17 +42,16 @@ class Reading:
 def _logits(model: Any, tokenizer: Any, windows: Any) -> list[Any]:
     """[tokens, 2] for each window: its start and end logits."""
     collate = DataCollatorWithPadding(tokenizer)
-    order = sorted(range(len(windows["input_ids"])), key=lambda index: len(windows["input_ids"][index]))
-    found: list[Any] = [None] * len(order)
-    for begin in range(0, len(order), _AT_ONCE):
-        part = order[begin : begin + _AT_ONCE]
-        names = ("input_ids", "token_type_ids", "attention_mask")
-        batch = collate([{name: windows[name][index] for name in names if name in windows} for index in part])
+    names = [name for name in ("input_ids", "token_type_ids", "attention_mask") if name in windows]
+    sizes = [len(ids) for ids in windows["input_ids"]]
+
+    def run(part: list[int]) -> list[Any]:
+        batch = collate([{name: windows[name][index] for name in names} for index in part])
         out = model(**batch.to(model.device))
         both = torch.stack([out.start_logits, out.end_logits], dim=-1).double().cpu().numpy()
-        for index, logits in zip(part, both, strict=True):
-            found[index] = logits[: len(windows["input_ids"][index])]
-    return found
+        return [logits[: sizes[index]] for index, logits in zip(part, both, strict=True)]
+
+    return run_by_length(sizes, run)
 
 
 def read_rows(model: Any, tokenizer: Any, rows: list[Row], *, max_length: int, stride: int) -> list[Reading]:

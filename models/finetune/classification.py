@@ -17,14 +17,13 @@ from transformers import (
 )
 
 from models.calibration import fit_temperature, fit_thresholds, fold
+from models.finetune.batches import run_by_length
 from models.finetune.held_out import held_out_rows, without
 from models.finetune.spelling import respell
 from models.finetune.taught import lessons
 from models.finetune.trainer import Features, Loss, Validation, train_stage
 from models.recipe import Recipe, Stage
 from models.rows import Row, pick_rows
-
-_AT_ONCE = 32
 
 
 def _target(row: Row, labels: tuple[str, ...]) -> int | list[float]:
@@ -75,14 +74,14 @@ def score_classes(given: EvalPrediction) -> float:
 def logits_of(model: Any, features: Features, collate: Any) -> tuple[Tensor, Tensor]:
     """Logits [rows, labels] and targets, in the order of `features`."""
     model.eval()
-    order = sorted(range(len(features)), key=lambda index: len(features[index]["input_ids"]))
-    logits: list[Tensor] = [torch.empty(0)] * len(features)
-    for begin in range(0, len(order), _AT_ONCE):
-        part = order[begin : begin + _AT_ONCE]
+
+    def run(part: list[int]) -> Tensor:
         batch = collate([{**features[index]} for index in part])
         inputs = {name: values.to(model.device) for name, values in batch.items() if name != "labels"}
-        for index, row in zip(part, model(**inputs).logits.float().cpu(), strict=True):
-            logits[index] = row
+        logits: Tensor = model(**inputs).logits
+        return logits.float().cpu()
+
+    logits = run_by_length([len(feature["input_ids"]) for feature in features], run)
     return torch.stack(logits), torch.tensor([feature["labels"] for feature in features])
 
 
