@@ -40,17 +40,23 @@ def measured(server: Server, name: str, clients: int, seconds: int) -> tuple[Loa
     with lines(bodies(name)) as file:
         path = f"/v1/{SETS[name][0]}"
         run(server.url, path, file, clients=clients, seconds=1)
+        server.settle()
         before_s = server.cpu_s()
         load = run(server.url, path, file, clients=clients, seconds=seconds, first=clients)
         return load, 1000 * (server.cpu_s() - before_s) / max(1, load.requests)
 
 
-def between(limit: Callable[[], float], load: Callable[[], tuple[Load, float]]) -> list[Part]:
-    """The parts of a load, the limit measured before and after each."""
-    before, found = limit(), []
+def between(server: Server, limit: Callable[[], float], load: Callable[[], tuple[Load, float]]) -> list[Part]:
+    """The parts of a load, the limit measured before and after each, with the server idle."""
+
+    def alone() -> float:
+        server.settle()
+        return limit()
+
+    before, found = alone(), []
     for _ in range(_PARTS):
         seen, cpu_ms = load()
-        after = limit()
+        after = alone()
         found.append(Part(seen, cpu_ms, (before + after) / 2))
         before = after
     return found
@@ -73,7 +79,9 @@ def row(name: str, clients: int, found: list[Part], rss_mb: float) -> str:
 def lone(server: Server, part_s: int) -> None:
     """A single client beside raw passes on as many cores."""
     limit = Limit("short")
-    found = between(partial(limit.alone_ms, threads=limit.threads), partial(measured, server, "short", 1, part_s))
+    found = between(
+        server, partial(limit.alone_ms, threads=limit.threads), partial(measured, server, "short", 1, part_s)
+    )
     over = sorted(part.load.p50_ms - part.limit for part in found)
     print(
         f"lone short request: p50 {median(part.load.p50_ms for part in found):.2f} ms over HTTP; raw pass on "
@@ -119,7 +127,7 @@ def main() -> None:
         fastest = partial(limit.texts_per_s, limit.best(seconds=_LIMIT_S).rows, seconds=_LIMIT_S)
         with shoal() as server:
             for clients in given.clients or _CLIENTS[name]:
-                found = between(fastest, partial(measured, server, name, clients, part_s))
+                found = between(server, fastest, partial(measured, server, name, clients, part_s))
                 print(row(name, clients, found, server.rss_mb()), flush=True)
     if "short" in given.sets and not given.clients:
         with shoal() as server:

@@ -16,6 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _PATIENCE_S = 120
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_READS = 5
+_SETTLE_S, _LOOK_S = 2, 0.1
+_IDLE = 0.1
+"""Cores that an idle server may take."""
 
 
 def descendants(pid: int) -> list[int]:
@@ -30,6 +34,11 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 @dataclass(frozen=True)
 class Server:
     """Something that answers HTTP, known by its process."""
@@ -40,12 +49,23 @@ class Server:
     """From the start of the process to the first healthy answer."""
 
     def cpu_s(self) -> float:
-        """Processor time used so far, by the process and all that it started."""
-        total = 0
-        for pid in descendants(self.pid):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / _TICKS_PER_S
+        """Processor time used so far, by the process and all that it started.
+
+        Raises RuntimeError if they come and go faster than they can be read.
+        """
+        for _ in range(_READS):
+            with suppress(OSError):
+                return sum(map(_ticks, descendants(self.pid))) / _TICKS_PER_S
+        raise RuntimeError("its processes come and go")
+
+    def settle(self) -> None:
+        """Wait until it no longer works on what an earlier load left behind; two seconds at most."""
+        give_up_s, before_s = time.monotonic() + _SETTLE_S, self.cpu_s()
+        while time.monotonic() < give_up_s:
+            time.sleep(_LOOK_S)
+            if (now_s := self.cpu_s()) - before_s <= _IDLE * _LOOK_S:
+                return
+            before_s = now_s
 
     def rss_mb(self) -> float:
         """Resident memory of all of them; pages that they share count once a process."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from load_tests.compare.agreement import largest_difference
 from load_tests.compare.contender import Contender, Setting
 from load_tests.compare.results import LOADS, Sample, Visit, load_name
@@ -15,21 +13,14 @@ from load_tests.texts import SETS
 _WARM_S = 1
 
 
-def _cpu_s(server: Server) -> float:
-    """Processor time so far. A process that ends while it is read is no reason to lose a measurement."""
-    for _ in range(5):
-        with suppress(OSError):
-            return server.cpu_s()
-    raise RuntimeError("its processes come and go")
-
-
 def sample(contender: Contender, server: Server, texts: str, clients: int, seconds: int) -> Sample:
     """So many clients on a set of texts, after a second to warm up."""
     with lines([contender.body(text) for text in SETS[texts][1]()]) as file:
         run(server.url, contender.path, file, clients=clients, seconds=_WARM_S)
-        before_s = _cpu_s(server)
+        server.settle()
+        before_s = server.cpu_s()
         load = run(server.url, contender.path, file, clients=clients, seconds=seconds, first=clients)
-        cpu_ms = 1000 * (_cpu_s(server) - before_s) / max(1, load.requests)
+        cpu_ms = 1000 * (server.cpu_s() - before_s) / max(1, load.requests)
     return Sample(load.per_s, load.p50_ms, load.p99_ms, cpu_ms, load.refused + load.broken)
 
 
