@@ -15,7 +15,7 @@ from functools import partial
 from statistics import median
 
 from load_tests.ceiling import Limit
-from load_tests.generator import Load, lines, result, run, start
+from load_tests.generator import Load, lines, measured, result, run, start
 from load_tests.server import Server, shoal
 from load_tests.texts import SETS, bodies
 
@@ -35,15 +35,9 @@ class Part:
     """Texts a second, or milliseconds of a pass."""
 
 
-def measured(server: Server, name: str, clients: int, seconds: int) -> tuple[Load, float]:
+def loaded(server: Server, name: str, clients: int, seconds: int) -> tuple[Load, float]:
     """A load on a set, and the server's CPU milliseconds a request."""
-    with lines(bodies(name)) as file:
-        path = f"/v1/{SETS[name][0]}"
-        run(server.url, path, file, clients=clients, seconds=1)
-        server.settle()
-        before_s = server.cpu_s()
-        load = run(server.url, path, file, clients=clients, seconds=seconds, first=clients)
-        return load, 1000 * (server.cpu_s() - before_s) / max(1, load.requests)
+    return measured(server, f"/v1/{SETS[name][0]}", bodies(name), clients=clients, seconds=seconds)
 
 
 def between(server: Server, limit: Callable[[], float], load: Callable[[], tuple[Load, float]]) -> list[Part]:
@@ -79,9 +73,7 @@ def row(name: str, clients: int, found: list[Part], rss_mb: float) -> str:
 def lone(server: Server, part_s: int) -> None:
     """A single client beside raw passes on as many cores."""
     limit = Limit("short")
-    found = between(
-        server, partial(limit.alone_ms, threads=limit.threads), partial(measured, server, "short", 1, part_s)
-    )
+    found = between(server, partial(limit.alone_ms, threads=limit.threads), partial(loaded, server, "short", 1, part_s))
     over = sorted(part.load.p50_ms - part.limit for part in found)
     print(
         f"lone short request: p50 {median(part.load.p50_ms for part in found):.2f} ms over HTTP; raw pass on "
@@ -127,7 +119,7 @@ def main() -> None:
         fastest = partial(limit.texts_per_s, limit.best(seconds=_LIMIT_S).rows, seconds=_LIMIT_S)
         with shoal() as server:
             for clients in given.clients or _CLIENTS[name]:
-                found = between(server, fastest, partial(measured, server, name, clients, part_s))
+                found = between(server, fastest, partial(loaded, server, name, clients, part_s))
                 print(row(name, clients, found, server.rss_mb()), flush=True)
     if "short" in given.sets and not given.clients:
         with shoal() as server:

@@ -6,21 +6,15 @@ from load_tests.compare.agreement import largest_difference
 from load_tests.compare.contender import Contender, Setting
 from load_tests.compare.results import LOADS, Sample, Visit, load_name
 from load_tests.compare.running import running
-from load_tests.generator import lines, run
+from load_tests.generator import measured
 from load_tests.server import Server
 from load_tests.texts import SETS
 
-_WARM_S = 1
-
 
 def sample(contender: Contender, server: Server, texts: str, clients: int, seconds: int) -> Sample:
-    """So many clients on a set of texts, after a second to warm up."""
-    with lines([contender.body(text) for text in SETS[texts][1]()]) as file:
-        run(server.url, contender.path, file, clients=clients, seconds=_WARM_S)
-        server.settle()
-        before_s = server.cpu_s()
-        load = run(server.url, contender.path, file, clients=clients, seconds=seconds, first=clients)
-        cpu_ms = 1000 * (server.cpu_s() - before_s) / max(1, load.requests)
+    """So many clients on a set of texts."""
+    bodies = [contender.body(text) for text in SETS[texts][1]()]
+    load, cpu_ms = measured(server, contender.path, bodies, clients=clients, seconds=seconds)
     return Sample(load.per_s, load.p50_ms, load.p99_ms, cpu_ms, load.refused + load.broken)
 
 
