@@ -39,7 +39,7 @@ def _data_lines(recipe: Recipe) -> str:
 
 def _teacher_lines(recipe: Recipe) -> str:
     taught = {stage.teacher.recipe: None for stage in recipe.stages if stage.teacher is not None}
-    return "".join(f"\n- Taught by: `{name}`, made from {load_recipe(name).base}" for name in taught)
+    return "".join(f"\n- Taught by: `{name}`, made from {load_recipe(name).base}" for name in taught if name)
 
 
 def _score_lines(metrics: dict[str, Any]) -> str:

@@ -62,9 +62,11 @@ class Training(_Section):
 
 
 class Teaching(_Section):
-    """Another recipe's model, of the same task, whose answers to a stage's rows are learnt beside the rows' own."""
+    """A model of the same task, whose answers to a stage's rows are learnt beside the rows' own."""
 
-    recipe: str
+    recipe: str | None = None
+    """Another recipe's. None: what the stage begins with, so that it is not forgotten (Li & Hoiem 2016, "Learning
+    without Forgetting"); it does not teach questions without an answer, which such a stage is to learn."""
     temperature: float = 2.0
     """Divides both logits, so that what the teacher thinks of the answers that it does not give is seen too."""
     logits: float = 1.0

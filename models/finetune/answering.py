@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+from transformers import AutoModel, AutoModelForQuestionAnswering, AutoTokenizer
 
 from models.calibration import fold
 from models.finetune.abstention import fit_no_answer, fit_span_temperature, read_rows
+from models.finetune.like_words import LikeWords
 from models.finetune.passages import crop_rows, join_rows
 from models.finetune.taught import lessons
 from models.finetune.trainer import Features, Loss, train_stage
@@ -91,7 +92,7 @@ def held_out_questions(recipe: Recipe, data: Path) -> list[Row]:
     return random.Random(plan.seed).sample(answered, min(plan.rows, len(answered)))
 
 
-def training_rows(recipe: Recipe, stage: Stage, data: Path) -> list[Row]:
+def training_rows(recipe: Recipe, stage: Stage, words: LikeWords, data: Path) -> list[Row]:
     """The stage's rows, their contexts cropped and joined, and the made ones without an answer, as `extra` says."""
     training, extra = stage.training, stage.training.extra
     held = {row["context"] for row in held_out_questions(recipe, data)}
@@ -100,12 +101,14 @@ def training_rows(recipe: Recipe, stage: Stage, data: Path) -> list[Row]:
     rows = join_rows(rows, int(extra.get("join", 0)), training.seed)
     rows = crop_rows(rows, extra.get("crop", 0.0), training.seed)
     shares = {way: extra.get(way, 0.0) for way in ("removed", "alike", "swapped")}
-    return rows + blind + hard_unanswerable_rows(rows, **shares, seed=training.seed)
+    return rows + blind + hard_unanswerable_rows(rows, words, **shares, seed=training.seed)
 
 
-def training_features(recipe: Recipe, stage: Stage, tokenizer: Any, data: Path) -> Features:
-    """The stage's rows as windows."""
-    return window_features(training_rows(recipe, stage, data), tokenizer, stage.training)
+def training_features(recipe: Recipe, stage: Stage, start: str, data: Path) -> Features:
+    """The stage's rows as windows, for the model in `start`."""
+    tokenizer = AutoTokenizer.from_pretrained(start)
+    words = LikeWords.of(AutoModel.from_pretrained(start), tokenizer)
+    return window_features(training_rows(recipe, stage, words, data), tokenizer, stage.training)
 
 
 def finetune_reader(
@@ -128,7 +131,7 @@ def finetune_reader(
         attention_probs_dropout_prob=training.attention_dropout,
         attn_implementation=training.attention,
     )
-    features = training_features(recipe, stage, tokenizer, data)
+    features = training_features(recipe, stage, start, data)
     head = AutoModelForQuestionAnswering
     features, collate, loss = lessons(features, tokenizer, stage, head=head, run=run, teacher=teacher, loss=loss)
     train_stage(model, tokenizer, features, collate, training, run=run, loss=loss)
@@ -144,7 +147,8 @@ def calibrate_reader(model: Any, tokenizer: Any, held: list[Row], training: Trai
     temperature is multiplied by `extra.sharpen`, for where the held-out questions are harder than those that will come.
     """
     third = 1 / 3
-    rows = held + hard_unanswerable_rows(held, removed=third, alike=third, swapped=third, seed=training.seed)
+    words = LikeWords.of(model, tokenizer)
+    rows = held + hard_unanswerable_rows(held, words, removed=third, alike=third, swapped=third, seed=training.seed)
     stride = int(training.extra.get("stride", 96))
     readings = read_rows(model, tokenizer, rows, max_length=training.max_length, stride=stride)
     bias, f1 = fit_no_answer(readings)

@@ -52,9 +52,9 @@ def held_out_of(recipe: Recipe, data: Path) -> list[Row]:
     return held_out_rows(pick_rows((first.sources[plan.source],), data, first.training.seed), plan)
 
 
-def training_features(recipe: Recipe, stage: Stage, tokenizer: Any, data: Path) -> Features:
-    """The stage's rows without the held-out ones, spelled as it says."""
-    training = stage.training
+def training_features(recipe: Recipe, stage: Stage, start: str, data: Path) -> Features:
+    """The stage's rows without the held-out ones, spelled as it says, for the model in `start`."""
+    training, tokenizer = stage.training, AutoTokenizer.from_pretrained(start)
     rows = pick_rows(stage.sources, data, training.seed)
     if recipe.held_out is not None:
         rows = without(rows, held_out_of(recipe, data), recipe.held_out)
@@ -117,7 +117,7 @@ def finetune_classifier(
     """
     training = stage.training
     tokenizer = AutoTokenizer.from_pretrained(start)
-    features = training_features(recipe, stage, tokenizer, data)
+    features = training_features(recipe, stage, start, data)
     model = _start_model(recipe, stage, start, several=isinstance(features[0]["labels"], list))
     held = held_out_of(recipe, data)
     head = AutoModelForSequenceClassification

@@ -11,7 +11,7 @@ from models.finetune.answering import finetune_reader
 from models.finetune.classification import finetune_classifier
 from models.finetune.summarization import finetune_summarizer
 from models.finetune.trainer import Loss
-from models.recipe import Recipe, Stage, load_recipe
+from models.recipe import Recipe, Stage, Teaching, load_recipe
 
 _TRAINERS: dict[str, Callable[..., tuple[Any, Any]]] = {
     "text-classification": finetune_classifier,
@@ -36,6 +36,13 @@ def final_of(recipe: Recipe, stage: Stage, runs: Path) -> Path:
     return runs / recipe.name / stage.name / "final"
 
 
+def _teacher_of(teaching: Teaching, start: str, runs: Path) -> Path:
+    if teaching.recipe is None:
+        return Path(start)
+    teacher = load_recipe(teaching.recipe)
+    return final_of(teacher, teacher.stages[-1], runs)
+
+
 def finetune_stage(
     recipe: Recipe, stage: Stage, *, start: str, data: Path, runs: Path, loss: Loss | None = None
 ) -> Path:
@@ -47,8 +54,7 @@ def finetune_stage(
     if not (final / "config.json").is_file():
         taught: dict[str, Any] = {} if loss is None else {"loss": loss}
         if stage.teacher is not None:
-            teacher = load_recipe(stage.teacher.recipe)
-            taught["teacher"] = final_of(teacher, teacher.stages[-1], runs)
+            taught["teacher"] = _teacher_of(stage.teacher, start, runs)
         model, tokenizer = _TRAINERS[recipe.task](recipe, stage, start=start, data=data, run=final.parent, **taught)
         model.save_pretrained(final)
         tokenizer.save_pretrained(final)
@@ -63,7 +69,7 @@ def finetune_recipe(recipe: Recipe, *, base: str | None, data: Path, runs: Path)
     start = _checked_base(recipe, base)
     final = Path(start)
     for stage in recipe.stages:
-        if stage.teacher is not None:
+        if stage.teacher is not None and stage.teacher.recipe is not None:
             finetune_recipe(load_recipe(stage.teacher.recipe), base=None, data=data, runs=runs)
         final = finetune_stage(recipe, stage, start=start, data=data, runs=runs)
         start = str(final)

@@ -214,12 +214,12 @@ def _loss(teaching: Teaching) -> Loss:
         heat = teaching.temperature
         if "start_logits" in given:
             padding = ~batch["attention_mask"].bool()
-            soft = torch.stack(
-                [
-                    soft_loss(taught[..., index], given[name].masked_fill(padding, NEVER), temperature=heat)
-                    for index, name in enumerate(_SPANS)
-                ]
-            ).mean()
+            found = torch.stack([given[name] for name in _SPANS], -1).masked_fill(padding[..., None], NEVER)
+            if teaching.recipe is None:
+                # A row without an answer, whose answer is [CLS], learns from itself: nothing.
+                taught = taught.where((batch["start_positions"] > 0)[:, None, None], found.detach())
+            sides = zip(taught.unbind(-1), found.unbind(-1), strict=True)
+            soft = torch.stack([soft_loss(wanted, side, temperature=heat) for wanted, side in sides]).mean()
         else:
             several = student.config.problem_type == "multi_label_classification"
             soft = soft_loss(taught, given.logits, temperature=heat, several=several)

@@ -18,7 +18,7 @@ from models.prune.parts import remove_parts
 from models.recipe import Recipe, Stage
 from models.rows import Row
 
-_FEATURES: dict[str, Callable[[Recipe, Stage, Any, Path], Features]] = {
+_FEATURES: dict[str, Callable[[Recipe, Stage, str, Path], Features]] = {
     "text-classification": classification.training_features,
     "question-answering": answering.training_features,
 }
@@ -36,10 +36,9 @@ def columns_to_remove(total: int, share: float) -> int:
 def _batches(trained: Trained, rows: int) -> Iterator[Any]:
     """So many of the last stage's training rows, by its seed, as batches with targets."""
     stage = trained.recipe.stages[-1]
-    tokenizer = AutoTokenizer.from_pretrained(trained.folder)
-    features = _FEATURES[trained.recipe.task](trained.recipe, stage, tokenizer, trained.data)
+    features = _FEATURES[trained.recipe.task](trained.recipe, stage, str(trained.folder), trained.data)
     some = random.Random(stage.training.seed).sample(list(features), min(rows, len(features)))
-    collate = DataCollatorWithPadding(tokenizer)
+    collate = DataCollatorWithPadding(AutoTokenizer.from_pretrained(trained.folder))
     for begin in range(0, len(some), _AT_ONCE):
         yield collate(some[begin : begin + _AT_ONCE])
 

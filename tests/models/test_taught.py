@@ -104,6 +104,21 @@ def test_who_is_taught_by_itself_has_nothing_to_learn_and_another_has(
     assert other.get_input_embeddings().weight.grad is not None
 
 
+def test_what_a_stage_begins_with_teaches_no_row_without_an_answer(tmp_path: Path) -> None:
+    make_model("bert-qa", tmp_path / "m")
+    tokenizer, head = tokenizer_of(tmp_path / "m"), HEADS["bert-qa"]
+    own = Teaching(logits=1.0, labels=0.0)
+    answered = features_of(tokenizer, "bert-qa")
+    nothing = [{**row, "start_positions": 0, "end_positions": 0} for row in answered]
+    other = head.from_config(head.from_pretrained(tmp_path / "m").config).eval()
+    losses = []
+    for rows in (nothing, answered, answered[:1] + nothing[1:]):
+        taught = taught_by(tmp_path / "m", head, rows, tokenizer, own, run=tmp_path)
+        losses.append(taught.loss(other, taught.collate([dict(each) for each in taught.features])).item())
+    assert losses[0] == pytest.approx(0, abs=1e-6)
+    assert 0 < losses[2] < losses[1]
+
+
 def test_the_rows_own_labels_count_as_much_as_is_said(tmp_path: Path) -> None:
     make_model("bert", tmp_path / "m")
     tokenizer = tokenizer_of(tmp_path / "m")
@@ -157,6 +172,22 @@ def test_a_recipes_teacher_is_trained_first(tmp_path: Path, monkeypatch: pytest.
     assert final == tmp_path / "runs" / "tiny" / "only" / "final"
     assert (tmp_path / "runs" / teacher.name / "only" / "final" / "config.json").is_file()
     assert len(list(final.parent.glob("taught-*.npy"))) == 1
+
+
+def test_a_stage_that_keeps_what_it_knew_is_taught_by_the_stage_before_it(tmp_path: Path) -> None:
+    make_model("bert-qa", tmp_path / "base")
+    data = write_rows(tmp_path / "data", asked(12))
+    training = TRAINING.model_copy(update={"epochs": 1.0, "extra": {"stride": 8.0, "swapped": 0.5}})
+    plan = recipe("question-answering", training=training)
+    (first,) = plan.stages
+    second = first.model_copy(update={"name": "second", "teacher": Teaching()})
+    runs = tmp_path / "runs"
+    final = finetune_recipe(
+        plan.model_copy(update={"stages": (first, second)}), base=str(tmp_path / "base"), data=data, runs=runs
+    )
+    assert final == runs / "tiny" / "second" / "final"
+    assert len(list(final.parent.glob("taught-*.npy"))) == 1
+    assert not list((runs / "tiny" / "only").glob("taught-*.npy"))
 
 
 def test_a_card_names_the_teacher_and_its_base(exported: Callable[[str], Exported]) -> None:
