@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from models.calibration import calibration_error
+from models.calibration import calibration_error, chance_error
 from models.finetune.spelling import as_people_write
 from models.rows import Row
 from models.served import scores_by_label, served_results
@@ -105,7 +105,9 @@ def scored_rows(artifact: Artifact, rows: list[Row]) -> tuple[torch.Tensor, torc
 def probe_report(artifact: Artifact, rows: list[Row], *, errors: int) -> str:
     """The findings in Markdown; `errors` of the rows that are wrong with the highest scores."""
     scores, right = scored_rows(artifact, rows)
-    lines = [f"Expected calibration error: {calibration_error(scores, right):.4f} ({len(rows)} rows, 15 bins)", ""]
+    error, by_chance = calibration_error(scores, right), chance_error(scores)
+    sized = f"{len(rows)} rows, 15 bins; by chance, were the scores exactly right: {by_chance:.4f}"
+    lines = [f"Expected calibration error: {error:.4f} ({sized})", ""]
     lines += [f"Labels equal, {name}: {share:.4f}" for name, share in spellings_agree(artifact, rows).items()]
     lines += ["", "| group | template | lowest | highest | change |", "| --- | --- | --- | --- | --- |"]
     for swap in identity_swaps(artifact)[:12]:

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Task = Literal["text-classification", "question-answering", "summarization"]
 
@@ -51,8 +51,8 @@ class Training(_Section):
     save_steps: int = 500
     average_from: float | None = None
     """From this part of the steps on (0.5: the second half) the mean of the weights is kept, not the last ones."""
-    keep_start: float = 0.0
-    """Share of the weights that the stage began with in those that it ends with (Wortsman et al. 2022, WiSE-FT)."""
+    keep: dict[str, float] = Field(default_factory=dict)
+    """Shares of earlier stages' weights, by name, in those that the stage ends with (Wortsman et al. 2022)."""
     decay_from: float | None = None
     """From this part of the steps on the learning rate falls to 0; before it is constant. None: it falls all along."""
     patience: int | None = None
@@ -76,13 +76,15 @@ class Teaching(_Section):
 
 
 class Stage(_Section):
-    """One pass of training over its own data; stages run in order, each from the last one's weights."""
+    """One pass of training over its own data; stages run in order, each from the weights of one before it."""
 
     name: str
     sources: tuple[Source, ...]
     training: Training
     teacher: Teaching | None = None
     """For encoders with a head."""
+    begins: str | None = None
+    """The earlier stage from whose weights it starts; None: the one before it."""
 
 
 class HeldOut(_Section):
@@ -132,6 +134,16 @@ class Recipe(_Section):
     """The model card's limits, in Markdown."""
     serving: dict[str, object] = Field(default_factory=dict)
     """Goes into the artifact's config.json under "shoal": generation defaults and the like."""
+
+    @model_validator(mode="after")
+    def _builds_on_earlier_stages(self) -> Recipe:
+        earlier: set[str] = set()
+        for stage in self.stages:
+            named = {*stage.training.keep, *([stage.begins] if stage.begins else [])}
+            if strange := sorted(named - earlier):
+                raise ValueError(f"stage {stage.name!r} builds on {', '.join(strange)}: no earlier stage")
+            earlier.add(stage.name)
+        return self
 
 
 def load_recipe(name_or_path: str) -> Recipe:

@@ -17,7 +17,9 @@ def student_recipe(recipe: Recipe, options: Options, made_from: str) -> Recipe:
         "learning_rate": options.learning_rate,
         "hidden_dropout": options.dropout,
     }
-    training = stage.training.model_copy(update={name: value for name, value in asked.items() if value is not None})
+    changed = {name: value for name, value in asked.items() if value is not None}
+    # What it keeps of earlier stages is as large as the teacher is.
+    training = stage.training.model_copy(update={**changed, "keep": {}})
     tolerance = {
         name: points if options.tolerance is None else options.tolerance
         for name, points in recipe.evaluation.tolerance.items()

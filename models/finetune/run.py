@@ -10,7 +10,7 @@ from typing import Any
 from models.finetune.answering import finetune_reader
 from models.finetune.classification import finetune_classifier
 from models.finetune.summarization import finetune_summarizer
-from models.finetune.trainer import Loss
+from models.finetune.trainer import FINAL, Loss
 from models.recipe import Recipe, Stage, Teaching, load_recipe
 
 _TRAINERS: dict[str, Callable[..., tuple[Any, Any]]] = {
@@ -33,7 +33,7 @@ def _checked_base(recipe: Recipe, base: str | None) -> str:
 
 def final_of(recipe: Recipe, stage: Stage, runs: Path) -> Path:
     """The folder that a stage leaves its model in."""
-    return runs / recipe.name / stage.name / "final"
+    return runs / recipe.name / stage.name / FINAL
 
 
 def _teacher_of(teaching: Teaching, start: str, runs: Path) -> Path:
@@ -67,10 +67,12 @@ def finetune_recipe(recipe: Recipe, *, base: str | None, data: Path, runs: Path)
     A stage's teacher is trained first, from its own recipe's base, unless it is there.
     """
     start = _checked_base(recipe, base)
-    final = Path(start)
+    done: dict[str, Path] = {}
     for stage in recipe.stages:
         if stage.teacher is not None and stage.teacher.recipe is not None:
             finetune_recipe(load_recipe(stage.teacher.recipe), base=None, data=data, runs=runs)
-        final = finetune_stage(recipe, stage, start=start, data=data, runs=runs)
-        start = str(final)
-    return final
+        if stage.begins is not None:
+            start = str(done[stage.begins])
+        done[stage.name] = finetune_stage(recipe, stage, start=start, data=data, runs=runs)
+        start = str(done[stage.name])
+    return Path(start)

@@ -24,6 +24,9 @@ from transformers.trainer_utils import get_last_checkpoint
 from models.finetune.averaging import WeightAverage
 from models.recipe import Training
 
+FINAL = "final"
+"""A stage's folder has its trained model there."""
+
 Features = Sequence[dict[str, Any]]
 Loss = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
 """Of a model on a batch with its targets: what is made less, in place of the model's own loss."""
@@ -129,7 +132,7 @@ def train_stage(
     tokenizer with them, and a cut-off run goes on from the last.
 
     With `training.patience` it stops by `validation`; with `training.average_from` it returns the mean of the late
-    weights, with `training.keep_start` some of the first ones in it.
+    weights, with `training.keep` those of stages beside `run` in it.
     """
     trainer = _LossTrainer(
         loss=loss,
@@ -143,20 +146,23 @@ def train_stage(
     )
     if validation is not None and training.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=training.patience))
-    start = {name: value.clone() for name, value in model.state_dict().items()} if training.keep_start else {}
     average = None if training.average_from is None else WeightAverage(model, training.average_from)
     if average is not None:
         trainer.add_callback(average)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run)) if run.is_dir() else None)
     if average is not None:
         average.put_into(model)
-    _mix(model, start, training.keep_start)
+    _mix(model, {run.parent / stage / FINAL: share for stage, share in training.keep.items()})
     return model
 
 
-def _mix(model: PreTrainedModel, start: dict[str, torch.Tensor], share: float) -> None:
-    """Put so much of the weights `start` into the model's."""
+def _mix(model: PreTrainedModel, others: dict[Path, float]) -> None:
+    """Put such shares of the weights of models in folders into those of `model`, of which the rest stays."""
+    loaded = [(dict(type(model).from_pretrained(folder).named_parameters()), share) for folder, share in others.items()]
+    if not loaded:
+        return
     with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if name in start and value.is_floating_point():
-                value.lerp_(start[name], share)
+        for name, value in model.named_parameters():
+            value.mul_(1 - sum(others.values()))
+            for weights, share in loaded:
+                value.add_(weights[name], alpha=share)

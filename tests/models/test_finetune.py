@@ -178,23 +178,39 @@ def test_the_learning_rate_stays_and_then_falls(base: Path, tmp_path: Path) -> N
     assert rates == pytest.approx([1, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
 
 
-def test_a_stage_may_keep_some_of_the_weights_that_it_began_with(base: Path, tmp_path: Path) -> None:
+def test_a_stage_may_keep_some_of_the_weights_of_earlier_ones(base: Path, tmp_path: Path) -> None:
     rows = [{"text": SENTENCES[index % 2], "label": index % 2} for index in range(8)]
     data = write_rows(tmp_path / "data", rows)
+    plan = recipe("text-classification", TRAINING.model_copy(update={"epochs": 1.0}), labels=("bad", "good"))
+    (first,) = plan.stages
+    second = first.model_copy(update={"name": "second"})
     weights = {}
-    for share in (0.0, 0.25, 1.0):
-        plan = recipe(
-            "text-classification",
-            TRAINING.model_copy(update={"keep_start": share, "epochs": 1.0}),
-            labels=("bad", "good"),
-        )
-        final = finetune_recipe(plan, base=str(base), data=data, runs=tmp_path / str(share))
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(final)
-        weights[share] = model.bert.encoder.layer[0].output.dense.weight
-    start = transformers.AutoModel.from_pretrained(base).encoder.layer[0].output.dense.weight
-    assert not torch.equal(weights[0.0], start)
-    torch.testing.assert_close(weights[1.0], start)
-    torch.testing.assert_close(weights[0.25], 0.75 * weights[0.0] + 0.25 * start)
+    for name, keep in (("none", {}), ("some", {"only": 0.5, "second": 0.25})):
+        training = first.training.model_copy(update={"keep": keep, "learning_rate": 1e-3})
+        third = first.model_copy(update={"name": "third", "training": training, "begins": "only"})
+        stages = (first, second, third)
+        runs = tmp_path / name
+        finetune_recipe(plan.model_copy(update={"stages": stages}), base=str(base), data=data, runs=runs)
+        for stage in stages:
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                runs / "tiny" / stage.name / "final"
+            )
+            weights[name, stage.name] = model.bert.encoder.layer[0].output.dense.weight.detach()
+    whole, only, second_weights = (weights["none", stage] for stage in ("third", "only", "second"))
+    assert not torch.equal(whole, only)
+    assert (whole - only).abs().max() < (second_weights - only).abs().max(), "it begins at the first"
+    torch.testing.assert_close(weights["some", "third"], 0.25 * whole + 0.5 * only + 0.25 * second_weights)
+
+
+def test_a_stage_can_only_build_on_earlier_ones() -> None:
+    plan = recipe("text-classification", labels=("bad", "good"))
+    (only,) = plan.stages
+    for stage in (
+        only.model_copy(update={"begins": "later"}),
+        only.model_copy(update={"training": only.training.model_copy(update={"keep": {"only": 0.5}})}),
+    ):
+        with pytest.raises(ValueError, match="no earlier stage"):
+            Recipe.model_validate({**plan.model_dump(), "stages": [stage.model_dump()]})
 
 
 def test_supporting_sentences_keep_their_order_and_their_budget() -> None:
