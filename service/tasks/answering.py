@@ -47,12 +47,17 @@ def span_logits(starts: Array, ends: Array, max_tokens: int) -> Array:
 
 
 def best_places(logits: Array, count: int) -> list[tuple[int, int]]:
-    """Lengths - 1 and first tokens of the `count` highest of [max_tokens, tokens], the highest first."""
+    """Lengths - 1 and first tokens of the `count` highest of [max_tokens, tokens], the highest first.
+
+    Of equal ones that which starts first, and of those the shortest.
+    """
     longest, tokens = logits.shape
-    # They start at the tokens of the highest maxima, and looking for those in one row is cheap.
+    # They start at the tokens of the highest maxima, and looking for those in one row is cheap. Of equal ones all are
+    # looked at, so that the first comes first, however many are asked for.
     firsts = np.arange(tokens)
     if count < tokens:
-        firsts = np.sort(np.argpartition(-logits.max(axis=0), count - 1)[:count])
+        highest = logits.max(axis=0)
+        firsts = np.flatnonzero(highest >= np.partition(highest, tokens - count)[tokens - count])
     best = np.argsort(-logits[:, firsts].T.ravel(), kind="stable")[:count].tolist()
     chosen = firsts.tolist()
     return [(place % longest, chosen[place // longest]) for place in best]

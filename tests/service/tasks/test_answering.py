@@ -51,8 +51,14 @@ def test_the_best_places_are_those_of_a_full_sort(logits: list[tuple[int, int]],
     count = min(count, table.size)
     places = best_places(table, count)
     assert len(set(places)) == count
-    assert [table[place] for place in places] == sorted(table.ravel(), reverse=True)[:count]
+    everywhere = sorted(np.ndindex(table.shape), key=lambda place: (-table[place], place[1], place[0]))
+    assert places == everywhere[:count]
     assert best_place(table) == places[0]
+
+
+def test_of_equal_spans_the_first_is_the_best_however_many_are_asked_for() -> None:
+    table = span_logits(np.array([0.0] * 8 + [0, 0]), np.array([0.0] * 8 + [1, 1]), 1)
+    assert [best_places(table, count)[0] for count in range(1, 11)] == [(0, 8)] * 10
 
 
 def test_the_answer_is_where_the_logits_say(tmp_path: Path) -> None:
