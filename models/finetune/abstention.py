@@ -17,7 +17,7 @@ from models.finetune.batches import run_by_length
 from models.rows import Row
 from models.squad import answer_exact, answer_f1
 from service.schemas import AnswerParameters
-from service.tasks.answering import best_places, span_logits
+from service.tasks.answering import best_place, span_logits
 
 _TEMPERATURES = np.geomspace(0.4, 4.0, 60)
 _LONGEST = AnswerParameters().max_answer_len
@@ -77,7 +77,7 @@ def read_rows(model: Any, tokenizer: Any, rows: list[Row], *, max_length: int, s
             inside = [place for place, part in enumerate(windows.sequence_ids(index)) if part == 1]
             chosen = logits[index][inside]
             tables.append(span_logits(chosen[:, 0], chosen[:, 1], _LONGEST))
-            ((extra, first),) = best_places(tables[-1], 1)
+            extra, first = best_place(tables[-1])
             offsets = windows["offset_mapping"][index]
             text = row["context"][offsets[inside[first]][0] : offsets[inside[first + extra]][1]]
             best = max(best, (float(tables[-1].max()), text))

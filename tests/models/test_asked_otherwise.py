@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 from models.finetune.asked_otherwise import asked_otherwise, named_otherwise, said_otherwise, worded_otherwise
-from models.finetune.like_words import LikeWords
+from tests.models.like import NONE_ALIKE, like_words
 
 CONTEXT = "The tower was built in 1889 by Gustave Eiffel for a fair in Paris. It has 3 floors and a view of Montmartre."
-NOTHING_ALIKE = LikeWords({"nothing": 0, "other": 1}, np.eye(2))
 
 
-def alike(word: str, *others: str) -> LikeWords:
-    """In which `others` are like `word` and nothing else is."""
-    wide = 2 + len(others)
-    rows = [np.eye(wide)[0]]
-    rows += [0.4 * np.eye(wide)[0] + 0.9165 * np.eye(wide)[1 + place] for place in range(len(others))]
-    vectors = np.stack([*rows, *(-row for row in rows)])
-    return LikeWords({each: place for place, each in enumerate((word, *others))}, vectors)
-
-
-def all_of(change: object, times: int = 60) -> set[str | None]:
-    return {change(random.Random(seed)) for seed in range(times)}  # type: ignore[operator]
+def all_of(change: Callable[[random.Random], str | None], times: int = 60) -> set[str | None]:
+    return {change(random.Random(seed)) for seed in range(times)}
 
 
 def test_a_name_is_put_for_another_of_the_paragraph_or_a_stranger() -> None:
@@ -67,29 +57,26 @@ def test_a_word_is_put_for_its_opposite_or_a_not_set_in() -> None:
 
 
 def test_a_word_of_the_paragraph_is_put_for_one_like_it_that_it_has_not() -> None:
-    words = alike("tower", "bridge", "floors")
+    words = like_words({"tower": 1.0, "bridge": 0.4, "floors": 0.4})
     found = all_of(lambda chooser: worded_otherwise("Who built the tower here?", CONTEXT, words, chooser))
     assert found == {"Who built the bridge here?"}, "the paragraph has floors"
 
 
 def test_words_of_the_paragraph_come_before_others() -> None:
     """Both words have one beside them, and only one stands in the paragraph."""
-    axes = np.eye(6)
-    rows = [axes[0], 0.4 * axes[0] + 0.9165 * axes[1], axes[2], 0.4 * axes[2] + 0.9165 * axes[3]]
-    names = ("tower", "bridge", "artist", "clown")
-    words = LikeWords({name: place for place, name in enumerate(names)}, np.stack([*rows, *(-row for row in rows)]))
+    words = like_words({"tower": 1.0, "bridge": 0.4}, {"artist": 1.0, "clown": 0.4})
     assert words.beside("artist") == ["clown"]
     found = all_of(lambda chooser: worded_otherwise("Which artist built the tower?", CONTEXT, words, chooser))
     assert found == {"Which artist built the bridge?"}
 
 
 def test_asking_words_stay() -> None:
-    words = alike("which", "bridge")
+    words = like_words({"which": 1.0, "bridge": 0.4})
     assert all_of(lambda chooser: worded_otherwise("which", "no such word", words, chooser)) == {None}
 
 
 @pytest.mark.parametrize("question", ["Who built the tower in 1889?", "What was first?", "", "?", "1889"])
 def test_whatever_is_asked_the_change_is_another_question_or_none(question: str) -> None:
     for seed in range(60):
-        changed = asked_otherwise(question, CONTEXT, names=["Lisbon"], words=NOTHING_ALIKE, chooser=random.Random(seed))
+        changed = asked_otherwise(question, CONTEXT, names=["Lisbon"], words=NONE_ALIKE, chooser=random.Random(seed))
         assert changed is None or (changed.strip() and changed != question)

@@ -154,6 +154,10 @@ def test_a_students_recipe_is_its_teachers_but_for_what_is_asked(tmp_path: Path)
     assert (training.epochs, training.hidden_dropout, training.learning_rate) == (1.5, 0.2, 3e-3)
     assert plan.evaluation.tolerance == {"accuracy": 0.5}
     assert student_recipe(recipe, Options(name="small"), "half of it").stages == recipe.stages
+    (stage,) = recipe.stages
+    keeping = stage.model_copy(update={"training": stage.training.model_copy(update={"keep": {"whole": 0.5}})})
+    kept = student_recipe(recipe.model_copy(update={"stages": (keeping,)}), Options(name="small"), "half of it")
+    assert kept.stages == recipe.stages, "a whole model's weights are no part of a smaller one's"
     assert "`tiny`" in plan.notes
 
 

@@ -7,21 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import transformers
 
 from models.finetune.answering import held_out_questions, training_rows, unanswerable_rows, window_features
-from models.finetune.like_words import LikeWords
 from models.finetune.run import finetune_recipe
 from models.finetune.seq2seq import build_seq2seq, train_tokenizer
 from models.finetune.summarization import supporting_sentences
 from models.recipe import Evaluation, HeldOut, Recipe, Seq2Seq, Source, Stage, Training
+from tests.models.like import NONE_ALIKE
 from tests.models.tiny import SENTENCES, make_model
 
 TRAINING = Training(epochs=6, batch_size=4, learning_rate=5e-3, max_length=32, seed=3, warmup_ratio=0.0)
-NO_WORDS = LikeWords({"nothing": 0, "other": 1}, np.eye(2))
 NO_BARS = Evaluation(files=(), home="", tolerance={})
 
 
@@ -144,7 +142,7 @@ def test_held_out_questions_are_those_that_no_stage_sees(tmp_path: Path) -> None
     data = write_rows(tmp_path / "data", asked(40))
     plan = reader_plan(TRAINING)
     held = {row["context"] for row in held_out_questions(plan, data)}
-    seen = [{row["context"] for row in training_rows(plan, stage, NO_WORDS, data)} for stage in plan.stages]
+    seen = [{row["context"] for row in training_rows(plan, stage, NONE_ALIKE, data)} for stage in plan.stages]
     assert [len(held), len(seen[0]), len(seen[1])] == [8, 20, 32]
     assert not held & (seen[0] | seen[1])
 

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 import transformers
 
 from models.finetune.like_words import LikeWords
+from tests.models.like import like_words
 from tests.models.tiny import make_model
 
-# Cosines to "river" are chosen: a direction of its own for each word, so the mean stays near nothing.
 COSINES = {"river": 1.0, "rivers": 0.4, "stream": 0.7, "lake": 0.45, "mountain": 0.4, "sea": 0.4, "tax": 0.05}
-
-
-def like_words(cosines: dict[str, float]) -> LikeWords:
-    vectors = np.zeros((2 * len(cosines), 1 + len(cosines)))
-    for place, cosine in enumerate(cosines.values()):
-        vectors[place, 0], vectors[place, 1 + place] = cosine, (1 - cosine**2) ** 0.5
-        vectors[place + len(cosines)] = -vectors[place]
-    return LikeWords({word: place for place, word in enumerate(cosines)}, vectors)
 
 
 def test_synonyms_forms_short_words_and_strangers_are_left_out() -> None:
@@ -40,5 +32,13 @@ def test_only_words_of_the_same_ending_stand_for_it() -> None:
 def test_a_models_own_vectors_serve(tmp_path: Path) -> None:
     make_model("bert", tmp_path / "m")
     model = transformers.AutoModel.from_pretrained(tmp_path / "m")
-    words = LikeWords.of(model, transformers.AutoTokenizer.from_pretrained(tmp_path / "m"))
-    assert words.beside("no word of it") == []
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")
+    vocabulary = {**tokenizer.get_vocab(), "river": 5, "lake": 6}
+    with torch.no_grad():
+        table = model.get_input_embeddings().weight
+        table.zero_()
+        table[5, 0] = table[6, 0] = 0.4
+        table[5, 1] = table[6, 2] = 0.6
+        table[7] = -table[5] - table[6]
+    tokenizer.get_vocab = lambda: vocabulary
+    assert LikeWords.of(model, tokenizer).beside("river") == ["lake"]
