@@ -82,8 +82,6 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 
 def test_many_clients_at_once_get_what_each_gets_alone(server: Server, client: httpx2.Client) -> None:
     alone = [client.post(f"/v1/{route}", json=body) for route, body in REQUESTS]
-    passes = metric(client, "shoal_batch_rows_count", model="moods")
-    rows = metric(client, "shoal_batch_rows_sum", model="moods")
     together = threading.Barrier(24, timeout=PATIENCE_S)
 
     def visit(seed: int) -> list[tuple[int, httpx2.Response]]:
@@ -102,9 +100,25 @@ def test_many_clients_at_once_get_what_each_gets_alone(server: Server, client: h
     for index, answer in answers:
         assert answer.status_code == alone[index].status_code
         assert answer.content == alone[index].content
-    passes = metric(client, "shoal_batch_rows_count", model="moods") - passes
-    rows = metric(client, "shoal_batch_rows_sum", model="moods") - rows
-    assert rows > passes, "nobody ever shared a pass"
+
+
+def test_requests_that_wait_for_the_same_pass_share_the_next_and_get_what_each_gets_alone(slow_zoo: Path) -> None:
+    texts = ["good", "a good film", "the capital is bad", "is it?", "weak", "bad " * 20]
+    with (
+        served(models_dir=slow_zoo, threads=1) as server,
+        server.client() as client,
+        ThreadPoolExecutor(len(texts) + 1) as pool,
+    ):
+        alone = [ask(server, inputs=text).content for text in texts]
+        first = pool.submit(ask, server, inputs="slow slow")
+        eventually(waiting_for(client, "shoal_queue_wait_seconds_count", len(texts) + 1))
+        passes = metric(client, "shoal_batch_rows_count", model="moods")
+        rest = [pool.submit(ask, server, inputs=text) for text in texts]
+        eventually(waiting_for(client, "shoal_queue_rows", len(texts)))
+        assert not first.done()
+        assert [answer.result().content for answer in rest] == alone
+        eventually(waiting_for(client, "shoal_batch_rows_sum", 2 * len(texts) + 1))
+        assert metric(client, "shoal_batch_rows_count", model="moods") - passes < len(texts), "none shared a pass"
 
 
 def test_one_connection_serves_request_after_request(client: httpx2.Client) -> None:
