@@ -1,12 +1,13 @@
 """Output tokens/s and latency of ours beside other engines on the same weights, interleaved: `make generation`, or
 
     python -m load_tests.generation [--only NAME ...] [--clients 1 8 32] [--rounds 3] [--seconds 5] [--load fixed]
-                                    [--more] [--tune] [--tune-only] [--untuned]
+                                    [--think 0.01] [--more] [--tune] [--tune-only] [--untuned]
 
 No engine is behind HTTP: each runs in a process of its own and gets its texts by a pipe; ours is asked through the
 registry and the scheduler. Engines that do not take requests one by one stand behind a plain queue that makes batches
 of what waits, in the set-up that turned out best for so many clients (looked for once, then remembered). Clients think
-for 10 ms between an answer and the next text; texts, lengths and thinking are the same for all.
+for 10 ms between an answer and the next text, so that each engine is as busy as they can make it; with `--think 0.8`
+texts arrive at random and the engine has some time to spare. Texts, lengths and thinking are the same for all.
 
 Ratios are taken within a round, where all systems run one after the other, and their median is printed, because a
 machine is not equally fast all the time. `--more` adds rounds to those of the last run.
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 
 from load_tests.compare.report import machine
 from load_tests.generation.engine import Engine
-from load_tests.generation.inputs import LOADS, texts
+from load_tests.generation.inputs import LOADS, THINK_S, Crowd, texts
 from load_tests.generation.load import Sample, sample
 from load_tests.generation.prepare import FOLDER, prepare
 from load_tests.generation.results import Entry, lines, save, saved
@@ -39,7 +40,7 @@ class Field:
         self._load = load
         self._engines: dict[tuple[str, Crew], Engine] = {}
 
-    async def sample(self, system: System, setup: Setup, *, clients: int, seconds: float, seed: int) -> Sample:
+    async def sample(self, system: System, setup: Setup, crowd: Crowd, *, seconds: float, seed: int) -> Sample:
         """Starts what is not started yet."""
         key = system.name, setup.crew
         if key not in self._engines:
@@ -47,11 +48,11 @@ class Field:
             await self._engines[key].start()
         engine = self._engines[key]
         engine.set_up(setup)
-        return await sample(engine, self._pool, self._load, clients=clients, seconds=seconds, seed=seed)
+        return await sample(engine, self._pool, crowd, seconds=seconds, seed=seed)
 
     async def rate(self, system: System, setup: Setup, clients: int) -> float:
-        """For tuning."""
-        found = await self.sample(system, setup, clients=clients, seconds=_TUNING_S, seed=-1)
+        """For tuning, with clients that hardly think."""
+        found = await self.sample(system, setup, Crowd(clients, self._load), seconds=_TUNING_S, seed=-1)
         return found.tokens_per_s
 
     async def stop(self) -> None:
@@ -60,8 +61,8 @@ class Field:
             await engine.stop()
 
 
-def _print(load: str, clients: int, entries: list[Entry]) -> None:
-    print(f"\n{LOADS[load]}; {clients} clients")
+def _print(crowd: Crowd, entries: list[Entry]) -> None:
+    print(f"\n{crowd}")
     print(f"{'':28}{'set-up':28}{'rounds':>6}{'tokens/s':>10}{'p50 ms':>9}{'p95 ms':>9}{'ours is':>10}{'its p95':>10}")
     for line in lines(entries, OURS_NAME):
         ahead = f"{line.ahead:8.2f} x" if line.ahead is not None else ""
@@ -89,15 +90,16 @@ async def _run(given: argparse.Namespace, systems: list[System], pool: Sequence[
             for clients in given.clients:
                 for system in systems:
                     setup = setups[system.name, clients]
-                    found = await field.sample(system, setup, clients=clients, seconds=given.seconds, seed=number)
-                    entries.append(Entry(given.load, clients, number, system.name, str(setup), found))
+                    crowd = Crowd(clients, given.load, given.think)
+                    found = await field.sample(system, setup, crowd, seconds=given.seconds, seed=number)
+                    entries.append(Entry(crowd, number, system.name, str(setup), found))
                     print(f"  round {number}, {clients} clients, {system.title}: {found}", flush=True)
                 save(_RESULTS, entries)
     finally:
         await field.stop()
     print(f"\n{machine()}")
-    for load, clients in dict.fromkeys((each.load, each.clients) for each in entries):
-        _print(load, clients, [each for each in entries if (each.load, each.clients) == (load, clients)])
+    for crowd in dict.fromkeys(each.crowd for each in entries):
+        _print(crowd, [each for each in entries if each.crowd == crowd])
 
 
 def main() -> None:
@@ -107,6 +109,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=5, help="of each sample")
     arguments.add_argument("--load", choices=list(LOADS), default=next(iter(LOADS)))
+    arguments.add_argument("--think", type=float, default=THINK_S, help="seconds between an answer and the next text")
     arguments.add_argument("--more", action="store_true", help="add to the last run's rounds")
     arguments.add_argument("--tune", action="store_true", help="look for the best set-ups again")
     arguments.add_argument("--tune-only", action="store_true", help="look for the best set-ups, measure nothing")

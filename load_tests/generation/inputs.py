@@ -17,6 +17,7 @@ ABSTRACTS = ROOT.parent / "shared" / "data" / "arxiv_tldr"
 TEXTS = 600
 SOURCE_TOKENS, WRITTEN_TOKENS = (50, 400), (10, 60)
 THINK_S = 0.01
+"""Between an answer and the next text, on average: as good as at once."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,31 @@ def texts(count: int = TEXTS, folder: Path = ABSTRACTS) -> list[str]:
     return made
 
 
-def plan(pool: Sequence[str], load: str, *, client: int, clients: int, seed: int) -> Iterator[tuple[float, Request]]:
+@dataclass(frozen=True)
+class Crowd:
+    """Clients who ask, wait, think and ask again."""
+
+    clients: int
+    load: str
+    think_s: float = THINK_S
+    """Mean of exponential times: much of it makes arrivals random, and fewer than the engine could answer."""
+
+    def __str__(self) -> str:
+        thinking = "" if self.think_s == THINK_S else f" that think for {self.think_s:g} s"
+        return f"{LOADS[self.load]}; {self.clients} clients{thinking}"
+
+
+def plan(pool: Sequence[str], crowd: Crowd, *, client: int, seed: int) -> Iterator[tuple[float, Request]]:
     """What a client does, for ever: seconds to think, then a request. No two clients ask for the same text."""
-    pool = pool[client::clients]
+    pool = pool[client :: crowd.clients]
     chance = random.Random(f"{seed}/{client}")
     while True:
-        text, tokens, think_s = chance.choice(pool), chance.randint(*WRITTEN_TOKENS), chance.expovariate(1 / THINK_S)
-        if load == FIXED:
+        text, tokens, think_s = (
+            chance.choice(pool),
+            chance.randint(*WRITTEN_TOKENS),
+            chance.expovariate(1 / crowd.think_s),
+        )
+        if crowd.load == FIXED:
             yield think_s, Request(text, tokens)
         else:
             yield think_s, Request(text, 0, num_beams=2, no_repeat_ngram_size=3)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from load_tests.generation.engine import Answer, Engine
-from load_tests.generation.inputs import plan
+from load_tests.generation.inputs import Crowd, plan
 
 _WARM_S = 0.5
 
@@ -50,14 +50,14 @@ def summed_up(answers: Sequence[tuple[float, Answer]], window: tuple[float, floa
     )
 
 
-async def sample(engine: Engine, pool: Sequence[str], load: str, *, clients: int, seconds: float, seed: int) -> Sample:
+async def sample(engine: Engine, pool: Sequence[str], crowd: Crowd, *, seconds: float, seed: int) -> Sample:
     """Measured once every client has had an answer. Raises RuntimeError if an answer is no good."""
     answers: list[tuple[float, Answer]] = []
     served: set[int] = set()
     warm, over = asyncio.Event(), asyncio.Event()
 
     async def client(number: int) -> None:
-        for think_s, request in plan(pool, load, client=number, clients=clients, seed=seed):
+        for think_s, request in plan(pool, crowd, client=number, seed=seed):
             await asyncio.sleep(think_s)
             if over.is_set():
                 return
@@ -68,10 +68,10 @@ async def sample(engine: Engine, pool: Sequence[str], load: str, *, clients: int
                 return
             answers.append((asked_s, answer))
             served.add(number)
-            if len(served) == clients:
+            if len(served) == crowd.clients:
                 warm.set()
 
-    running = [asyncio.create_task(client(number)) for number in range(clients)]
+    running = [asyncio.create_task(client(number)) for number in range(crowd.clients)]
     await asyncio.sleep(_WARM_S)
     warmed = asyncio.create_task(warm.wait())
     await asyncio.wait([warmed, *running], return_when=asyncio.FIRST_COMPLETED)

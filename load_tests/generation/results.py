@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from load_tests.generation.inputs import Crowd
 from load_tests.generation.load import Sample
 
 
@@ -14,8 +15,7 @@ from load_tests.generation.load import Sample
 class Entry:
     """A system's sample in one round."""
 
-    load: str
-    clients: int
+    crowd: Crowd
     round: int
     system: str
     setup: str
@@ -27,7 +27,7 @@ def saved(path: Path) -> list[Entry]:
     if not path.is_file():
         return []
     rows = json.loads(path.read_text(encoding="utf-8"))
-    return [Entry(**{**row, "sample": Sample(**row["sample"])}) for row in rows]
+    return [Entry(**{**row, "crowd": Crowd(**row["crowd"]), "sample": Sample(**row["sample"])}) for row in rows]
 
 
 def save(path: Path, entries: list[Entry]) -> None:
@@ -52,7 +52,7 @@ class Line:
 
 
 def lines(entries: list[Entry], reference: str) -> list[Line]:
-    """One a system, in the order in which they first stand in `entries`, all of one load and one number of clients.
+    """One a system, in the order in which they first stand in `entries`, all of one crowd.
 
     The machine's speed drifts, so systems are compared within a round, minutes apart at most, and only then summed up.
     """

@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 import tokenizers
 
-from load_tests.generation.inputs import ARTIFACT, FIXED, SERVED, SOURCE_TOKENS, WRITTEN_TOKENS, Request, plan, texts
+from load_tests.generation.inputs import (
+    ARTIFACT,
+    FIXED,
+    SERVED,
+    SOURCE_TOKENS,
+    THINK_S,
+    WRITTEN_TOKENS,
+    Crowd,
+    Request,
+    plan,
+    texts,
+)
 
 ABSTRACTS = [f"Number {number} says that shoals of herring pass the coast in spring." * 9 for number in range(7)]
 
@@ -44,10 +55,9 @@ def test_abstracts_are_used_where_there_are_some(folder: Path) -> None:
     assert all(("herring" in text) is real for text in texts(24, folder))
 
 
-def taken(load: str, *, client: int, clients: int = 3, seed: int = 1) -> list[tuple[float, Request]]:
-    return list(
-        islice(plan([f"text {number}" for number in range(12)], load, client=client, clients=clients, seed=seed), 40)
-    )
+def taken(load: str, *, client: int, seed: int = 1, think_s: float = THINK_S) -> list[tuple[float, Request]]:
+    pool = [f"text {number}" for number in range(12)]
+    return list(islice(plan(pool, Crowd(3, load, think_s), client=client, seed=seed), 40))
 
 
 def test_a_plan_is_the_same_for_every_system_and_another_for_every_client_and_round() -> None:
@@ -65,4 +75,10 @@ def test_fixed_requests_say_how_much_is_written_and_served_ones_do_not() -> None
     assert len({request.tokens for request in fixed}) > 10
     served = [request for _, request in taken(SERVED, client=1)]
     assert {(request.tokens, request.num_beams, request.no_repeat_ngram_size) for request in served} == {(0, 2, 3)}
-    assert all(think_s > 0 for think_s, _ in taken(SERVED, client=1))
+
+
+def test_clients_think_for_random_times_as_long_as_they_are_told() -> None:
+    quick, slow = ([think_s for think_s, _ in taken(FIXED, client=1, think_s=mean_s)] for mean_s in (THINK_S, 0.8))
+    assert len(set(quick)) == 40
+    assert slow == pytest.approx([think_s * 0.8 / THINK_S for think_s in quick])
+    assert 0.4 < sum(slow) / 40 < 1.6

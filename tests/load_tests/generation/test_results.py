@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from load_tests.generation.inputs import Crowd
 from load_tests.generation.load import Sample
 from load_tests.generation.results import Entry, lines, save, saved
 
 
 def entry(number: int, system: str, tokens_per_s: float, p95_ms: float = 100.0) -> Entry:
-    return Entry("fixed", 8, number, system, f"set-up of {system}", Sample(tokens_per_s, p95_ms / 2, p95_ms, 9))
+    return Entry(Crowd(8, "fixed"), number, system, f"set-up of {system}", Sample(tokens_per_s, p95_ms / 2, p95_ms, 9))
 
 
 def test_what_was_saved_is_read_as_it_was(tmp_path: Path) -> None:
