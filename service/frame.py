@@ -15,12 +15,15 @@ class Frame:
     """The special tokens before, between and after one text or two, and the type of each text's tokens."""
 
     def __init__(self, sample: tokenizers.Encoding) -> None:
-        """`sample` is a row of texts none of which is empty."""
+        """`sample` is a row of texts none of which is empty; its padding is left out."""
         self._before: Row = (array("q"), array("q"))
         self._texts: list[tuple[array[int], Row]] = []
         """For each its type, and what comes after it."""
         last = None
-        for text, number, kind in zip(sample.sequence_ids, sample.ids, sample.type_ids, strict=True):
+        tokens = zip(sample.sequence_ids, sample.ids, sample.type_ids, sample.attention_mask, strict=True)
+        for text, number, kind, seen in tokens:
+            if not seen:
+                continue
             if text is None:
                 ids, types = self._texts[-1][1] if self._texts else self._before
                 ids.append(number)

@@ -68,10 +68,8 @@ class Translation:
     def __init__(self, student: Any, teacher: Any) -> None:
         self._student = student
         sample = "a"
-        backend = teacher.backend_tokenizer
-        backend.no_padding()  # a Hub folder's may pad to 128 tokens, which were special tokens of every row
-        self._single = Frame(backend.encode(sample))
-        self._pair = Frame(backend.encode(sample, sample))
+        self._single = Frame(teacher.backend_tokenizer.encode(sample))
+        self._pair = Frame(teacher.backend_tokenizer.encode(sample, sample))
         pieces = student.convert_ids_to_tokens(range(len(student)))
         unknown = teacher.unk_token_id
         self._ids = [

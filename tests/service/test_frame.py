@@ -24,6 +24,16 @@ def test_a_framed_row_is_what_the_tokenizer_makes(made: type[tokenizers.Tokenize
         assert frame.second(parts[0]) == whole.sequence_ids.index(1)
 
 
+@pytest.mark.parametrize("direction", ["left", "right"])
+def test_the_padding_of_its_sample_is_no_part_of_a_frame(direction: str) -> None:
+    tokenizer = toys.word_piece()
+    plain = Frame(tokenizer.encode("bad", "bad"))
+    tokenizer.enable_padding(direction=direction, length=32)
+    padded = Frame(tokenizer.encode("bad", "bad"))
+    assert padded.row([7], [8, 9]) == plain.row([7], [8, 9])
+    assert (padded.first, padded.size) == (plain.first, plain.size)
+
+
 def test_rows_share_nothing() -> None:
     frame = Frame(toys.word_piece().encode("good"))
     frame.row([5])[0].append(9)
