@@ -12,13 +12,13 @@ from service.answers import Answer, Answers, Computation
 from service.config import Settings
 from service.errors import InputTooLong, InvalidInput, Unavailable
 from service.job import Job
-from service.request import Outcome, Request, Served, checked_chars
+from service.request import Outcome, Request, Served, checked_bytes
 from service.scheduler import Scheduler
 from service.tasks.rounds import Rows
 from service.turn import Written
 
-# Tokenizing this many characters takes a few milliseconds; more goes off the event loop, and so do their results.
-_CHARS_ON_LOOP = 10_000
+# To tokenize this much takes up to 8 ms, of whatever script; more goes off the event loop, and so do its results.
+_BYTES_ON_LOOP = 4000
 
 # Of the deadline that may be spent waiting, by prediction: the rest is for what is not predicted.
 _WAIT_SHARE = 0.7
@@ -98,7 +98,7 @@ class Engine:
         self, served: Served, inputs: Sequence[Any], parameters: Any, found: list[Answer | Computation]
     ) -> None:
         """Find for each input an answer, or the computation that it comes from, which must be left in the end."""
-        request = Request(served, parameters, long=checked_chars(inputs, self._settings) > _CHARS_ON_LOOP)
+        request = Request(served, parameters, long=checked_bytes(inputs, self._settings) > _BYTES_ON_LOOP)
         name, chosen = served.artifact.name, _content(parameters)
         for item in inputs:
             found.append(self._find(request, (name, _content(item), chosen), item))  # noqa: PERF401

@@ -14,6 +14,10 @@ from service.job import Job, Row
 from service.metrics import PassMetrics
 from service.tasks.rounds import Rounds, Rows
 
+# Between a microsecond and 20 a token is what their results take, by how many spans are looked at; more goes off the
+# event loop.
+_TOKENS_ON_LOOP = 1000
+
 Outcome = tuple[Computation, Answer | BaseException]
 _NOBODY_WAITED = "This was given up, because nobody waited for it any more."
 
@@ -36,8 +40,8 @@ class _Work:
     rows: int = 0
 
 
-def checked_chars(inputs: Sequence[Any], settings: Settings) -> int:
-    """Characters in all; raises InvalidInput for too many inputs, InputTooLong for a text over the limit."""
+def checked_bytes(inputs: Sequence[Any], settings: Settings) -> int:
+    """Bytes in all, as UTF-8; raises InvalidInput for too many inputs, InputTooLong for a text over the limit."""
     if len(inputs) > settings.max_inputs:
         raise InvalidInput(
             f"{len(inputs)} inputs in one request; the limit is {settings.max_inputs}. Send several requests."
@@ -45,7 +49,7 @@ def checked_chars(inputs: Sequence[Any], settings: Settings) -> int:
     total = 0
     for item in inputs:
         for text in (item,) if isinstance(item, str) else (item.question, item.context):
-            total += len(text)
+            total += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
             if len(text) > settings.max_input_chars:
                 raise InputTooLong(
                     f"A text of {len(text)} characters; the limit is {settings.max_input_chars}. Send it in parts."
@@ -88,7 +92,11 @@ class Request:
             own = next(work.rounds)
             work.rows = len(own)
             rows += own
+        self._weigh(rows)
         return rows
+
+    def _weigh(self, rows: Rows) -> None:
+        self.long = self.long or sum(tokens for _, tokens in rows) > _TOKENS_ON_LOOP
 
     def begin(self, job: Job) -> None:
         """`job` has the rows of this round."""
@@ -137,6 +145,7 @@ class Request:
         self._work = further
         if self.job is not None:
             self.job.release()
+        self._weigh(rows)
         return outcomes, rows
 
     def fail(self, error: BaseException) -> list[Outcome]:
