@@ -17,7 +17,7 @@ from service.scheduler import Scheduler
 from service.tasks.rounds import Rows
 from service.turn import Written
 
-# To tokenize this much takes up to 8 ms, of whatever script; more goes off the event loop, and so do its results.
+# Tokenizing this much UTF-8 takes up to 8 ms in any script; a longer request is tokenized and answered in a thread.
 _BYTES_ON_LOOP = 4000
 
 # Of the deadline that may be spent waiting, by prediction: the rest is for what is not predicted.

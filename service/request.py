@@ -14,8 +14,8 @@ from service.job import Job, Row
 from service.metrics import PassMetrics
 from service.tasks.rounds import Rounds, Rows
 
-# Between a microsecond and 20 a token is what their results take, by how many spans are looked at; more goes off the
-# event loop.
+# Making an answer of a row's results takes 0.5 to 20 microseconds a token, by how many spans of it are compared. A
+# request with more tokens than this is worked at in a thread.
 _TOKENS_ON_LOOP = 1000
 
 Outcome = tuple[Computation, Answer | BaseException]

@@ -47,6 +47,12 @@ def span_logits(starts: Array, ends: Array, max_tokens: int) -> Array:
     return np.asarray(starts + windows)
 
 
+def spans_inside(longest: int, tokens: int) -> int:
+    """How many spans of at most `longest` tokens do not leave a window of `tokens`."""
+    longest = min(longest, tokens)
+    return longest * tokens - longest * (longest - 1) // 2
+
+
 def best_places(logits: Array, count: int) -> list[tuple[int, int]]:
     """Lengths - 1 and first tokens of the `count` highest of [max_tokens, tokens], the highest first.
 
@@ -93,7 +99,7 @@ def _best_spans(window: Window, logits: Array, context: str, count: int) -> list
         if start < end:
             return [Candidate(float(logits[place]), start, end)]
     found: dict[tuple[int, int], Candidate] = {}
-    looked, inside = 0, _spans_inside(*logits.shape)
+    looked, inside = 0, spans_inside(*logits.shape)
     while len(found) < count and looked < inside:
         seen = looked
         looked = min(4 * (looked + count), inside)
@@ -104,12 +110,6 @@ def _best_spans(window: Window, logits: Array, context: str, count: int) -> list
             if start < end:
                 found.setdefault((start, end), Candidate(float(logits[extra, first]), start, end))
     return list(found.values())
-
-
-def _spans_inside(longest: int, tokens: int) -> int:
-    """How many spans of at most `longest` tokens do not leave a window of `tokens`."""
-    longest = min(longest, tokens)
-    return longest * tokens - longest * (longest - 1) // 2
 
 
 def _log_total(tables: Iterable[Array], nothing: float, highest: float) -> float:
@@ -153,6 +153,7 @@ class Answering:
         """
         best: dict[tuple[int, int], Candidate] = {}
         everything: list[tuple[Array, Array]] = []
+        kept: list[Array] = []
         nothing, highest = math.inf, -math.inf
         for window, output in zip(reading.windows, outputs, strict=True):
             given = np.array((output["start_logits"], output["end_logits"]), np.float64)
@@ -161,6 +162,8 @@ class Answering:
             starts, ends = given[:, window.first : window.first + window.size]
             logits = span_logits(starts, ends, parameters.max_answer_len)
             everything.append((starts, ends))
+            if len(outputs) == 1:
+                kept.append(logits)
             highest = max(highest, float(logits.max()))
             nothing = min(nothing, float(given[:, 0].sum()))
             # Spans of neighbouring windows may be the same characters, so each window gives enough for all places.
@@ -172,9 +175,8 @@ class Answering:
         candidates = list(best.values())
         if parameters.handle_impossible_answer or not candidates:
             candidates.append(Candidate(nothing, 0, 0))
-        # Made again where there are several: together the tables of a long context would take up to a gigabyte.
-        again = (span_logits(*each, parameters.max_answer_len) for each in everything)
-        tables: Iterable[Array] = [logits] if len(everything) == 1 else again
+        # Computed again where there are several: together the tables of a long context would take up to a gigabyte.
+        tables: Iterable[Array] = kept or (span_logits(*each, parameters.max_answer_len) for each in everything)
         log_total = _log_total(tables, nothing, max(nothing, highest))
         return self._result(reading, candidates, log_total, parameters.top_k)
 

@@ -154,8 +154,14 @@ class NotingTask:
 
 @pytest.mark.parametrize(
     ("inputs", "on_loop"),
-    [(["good"], True), (["x" * 10_000], True), (["x" * 10_001], False), (["x" * 2001] * 5, False)],
-    ids=["short", "as long as may be", "long", "long together"],
+    [
+        (["good"], True),
+        (["x" * 4000], True),
+        (["x" * 4001], False),
+        (["x" * 801] * 5, False),
+        (["日" * 1334], False),
+    ],
+    ids=["short", "as long as may be", "long", "long together", "long in bytes"],
 )
 def test_a_long_request_is_tokenized_and_finished_off_the_event_loop(
     zoo: Path, inputs: list[str], on_loop: bool
@@ -169,6 +175,25 @@ def test_a_long_request_is_tokenized_and_finished_off_the_event_loop(
         assert len(done.results) == len(inputs)
         assert len(noting.threads) == 2
         assert [thread is threading.current_thread() for thread in noting.threads] == [on_loop] * 2
+
+    run(story)
+
+
+@pytest.mark.parametrize(("tokens", "on_loop"), [(1000, True), (1001, False)])
+def test_a_request_of_many_tokens_is_finished_off_the_event_loop(zoo: Path, tokens: int, on_loop: bool) -> None:
+    """However few bytes they are: its results grow with the tokens."""
+    # Distinct, as equal ones share a row; each has 98 tokens beside the two special ones.
+    texts = ["," * number + "." + "," * (97 - number) for number in range(9)]
+    texts.append("?" * (tokens - 902))
+
+    async def story() -> None:
+        async with running(zoo) as registry:
+            moods = registry.models["moods"]
+            noting = NotingTask(moods.task)
+            registry.models["noting"] = Served(moods.artifact, noting, moods.metrics)
+            done = await registry.infer("classify", texts, PLAIN, "noting")
+        assert done.input_tokens == tokens
+        assert [thread is threading.current_thread() for thread in noting.threads] == [True] * 10 + [on_loop] * 10
 
     run(story)
 
