@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from service.errors import ArtifactError
+from service.errors import ArtifactError, StartupError
 
 Task = Literal["text-classification", "question-answering", "summarization"]
 
@@ -22,12 +22,19 @@ _SEQ2SEQ = (
 )
 _UNLIMITED_TOKENS = 1_000_000
 _DEFAULT_MAX_TOKENS = 512
+_NO_MODELS = ("lost+found", "__pycache__")
 _POSITIONS_FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
+
+
+# Parts of configurations of models that read sounds or pictures, whose heads are called as those of BART and T5 are.
+_NOT_TEXT = ("num_mel_bins", "input_feat_per_channel", "audio_config", "vision_config")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except OSError as error:
+        raise ArtifactError(f"{path}: it cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise ArtifactError(f"{path}: not JSON ({error})") from error
     if not isinstance(value, dict):
@@ -37,17 +44,22 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def task_of(config: dict[str, Any], source: str) -> Task:
     """The task of `source`'s config.json, by its architecture's head; raises ArtifactError if no task serves it."""
-    architecture = (config.get("architectures") or [""])[0]
+    architecture = str((config.get("architectures") or [""])[0])
     if architecture.endswith("ForSequenceClassification"):
         return "text-classification"
     if architecture.endswith("ForQuestionAnswering"):
         return "question-answering"
-    if architecture.endswith(("ForConditionalGeneration", "MTModel")):
+    if architecture.endswith(("ForConditionalGeneration", "MTModel")) and _turns_text_into_text(config):
         return "summarization"
     raise ArtifactError(
         f"{source}: config.json names {architecture or 'no architecture'}; served are heads for sequence "
         "classification and question answering, and encoder-decoders (BART, T5, Marian)"
     )
+
+
+def _turns_text_into_text(config: dict[str, Any]) -> bool:
+    """By an encoder and a decoder, unlike Whisper (sounds), BLIP (pictures) and Gemma 3 (no encoder)."""
+    return config.get("is_encoder_decoder") is not False and not any(part in config for part in _NOT_TEXT)
 
 
 @dataclass(frozen=True)
@@ -63,10 +75,9 @@ class Artifact:
     @cached_property
     def config(self) -> dict[str, Any]:
         """transformers' config.json; raises ArtifactError when there is none."""
-        config = _read_json(self.folder / "config.json")
-        if not config:
+        if not (self.folder / "config.json").is_file():
             raise ArtifactError(f"{self.folder}: no config.json")
-        return config
+        return _read_json(self.folder / "config.json")
 
     @cached_property
     def generation_config(self) -> dict[str, Any]:
@@ -107,12 +118,22 @@ class Artifact:
 
     @property
     def labels(self) -> list[str]:
-        """Class names by index, empty for tasks without classes."""
+        """Class names by index, as config.json has them; empty for tasks without classes."""
         if self.task != "text-classification":
             return []
+        return self.label_names(len(self.config.get("id2label") or {}) or int(self.config.get("num_labels", 2)))
+
+    def label_names(self, count: int) -> list[str]:
+        """Names of a graph's `count` classes by index: LABEL_0 and so on where config.json names none.
+
+        Raises ArtifactError where it names fewer or more.
+        """
         names = self.config.get("id2label") or {}
-        count = len(names) or int(self.config.get("num_labels", 2))
-        return [names.get(str(index), f"LABEL_{index}") for index in range(count)]
+        if names and len(names) != count:
+            raise ArtifactError(
+                f"{self.folder}: the graph's logits are for {count} labels, id2label in config.json names {len(names)}"
+            )
+        return [str(names.get(str(index), f"LABEL_{index}")) for index in range(count)]
 
     @property
     def multi_label(self) -> bool:
@@ -164,14 +185,38 @@ class Artifact:
 
 
 def find_artifacts(folder: Path, names: tuple[str, ...] = ()) -> list[Artifact]:
-    """The artifacts under `folder`, by name; all of them when `names` is empty.
+    """The artifacts under `folder`, by name; those with `names`, in their order, when there are any.
 
-    Raises ArtifactError when a name has no folder, or there is nothing at all.
+    Every sub-folder is one, whatever is in it, but hidden ones and those that file systems and Python make. Raises
+    StartupError when a name has no sub-folder, or there is none at all.
     """
-    found = {path.parent.name: Artifact(path.parent) for path in sorted(folder.glob("*/config.json"))}
+    if (folder / "config.json").is_file():
+        raise StartupError(f"SHOAL_MODELS_DIR={folder} is a model itself; name the folder that it is in")
+    try:
+        found = {path.name: Artifact(path) for path in sorted(folder.iterdir()) if _may_be_a_model(path)}
+    except OSError as error:
+        raise StartupError(f"SHOAL_MODELS_DIR={folder} cannot be read: {error.strerror}") from error
     missing = [name for name in names if name not in found]
     if missing:
-        raise ArtifactError(f"{folder}: no model named {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
+        raise StartupError(f"{folder}: no model named {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
     if not found:
-        raise ArtifactError(f"{folder}: no models (a model is a sub-folder with a config.json)")
+        raise StartupError(f"{folder}: no models (a model is a sub-folder with a config.json)")
     return [found[name] for name in names or found]
+
+
+def _may_be_a_model(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".") and path.name not in _NO_MODELS
+
+
+def reason(error: Exception, folder: Path) -> str:
+    """Why a model's folder cannot be served, in one line that names files but not where they are."""
+    if isinstance(error, OSError):
+        text = f"{error.filename or folder}: it cannot be read ({error.strerror})"
+    else:
+        text = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}"
+    # onnxruntime names the files that links lead to.
+    files = [path for path in (folder, *folder.glob("*")) if str(path.resolve()) != str(path)]
+    for path in sorted(files, key=lambda path: len(str(path.resolve())), reverse=True):
+        text = text.replace(str(path.resolve()), str(path))
+    text = text.replace(f"{folder}: ", "").replace(f"{folder}/", "").replace(str(folder), folder.name)
+    return " ".join(text.split())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.artifact import Artifact, find_artifacts
-from service.errors import ArtifactError
+from service.errors import ArtifactError, StartupError
 from tests.service import toys
 
 
@@ -52,6 +52,21 @@ def test_the_task_is_read_from_the_architecture(tmp_path: Path, architecture: st
 def test_other_heads_are_refused_by_name(tmp_path: Path, architectures: list[str] | None) -> None:
     with pytest.raises(ArtifactError, match="BertForMaskedLM" if architectures else "no architecture"):
         _ = artifact(tmp_path, architectures=architectures).task
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"architectures": ["WhisperForConditionalGeneration"], "is_encoder_decoder": True, "num_mel_bins": 80},
+        {"architectures": ["Speech2TextForConditionalGeneration"], "input_feat_per_channel": 80},
+        {"architectures": ["BlipForConditionalGeneration"], "vision_config": {}},
+        {"architectures": ["Qwen2AudioForConditionalGeneration"], "audio_config": {}},
+        {"architectures": ["ToyForConditionalGeneration"], "is_encoder_decoder": False},
+    ],
+)
+def test_a_model_that_does_not_turn_text_into_text_is_refused(tmp_path: Path, config: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactError, match=f"config.json names {config['architectures'][0]}; served are"):
+        _ = artifact(tmp_path, **config).task
 
 
 def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
@@ -114,6 +129,15 @@ def test_the_graph_of_an_encoder(tmp_path: Path) -> None:
 )
 def test_labels(tmp_path: Path, config: dict[str, Any], labels: list[str]) -> None:
     assert artifact(tmp_path, **config).labels == labels
+
+
+@pytest.mark.parametrize("names", [None, {}, {"0": "no", "1": "yes", "2": "maybe"}])
+def test_label_names_are_as_many_as_the_graph_has_logits(tmp_path: Path, names: dict[str, str] | None) -> None:
+    found = artifact(tmp_path, id2label=names)
+    assert found.label_names(3) == (list(names.values()) if names else ["LABEL_0", "LABEL_1", "LABEL_2"])
+    if names:
+        with pytest.raises(ArtifactError, match=r"logits are for 2 labels, id2label in config\.json names 3"):
+            found.label_names(2)
 
 
 def test_several_labels_at_once_by_the_problem_type(tmp_path: Path) -> None:
@@ -194,21 +218,30 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 # --- Finding ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_folder_with_a_config_is_a_model(zoo: Path, tmp_path: Path) -> None:
+def test_every_folder_is_a_model(zoo: Path, tmp_path: Path) -> None:
     assert [found.name for found in find_artifacts(zoo)] == ["moods", "reader", "topics", "writer"]
     toys.classifier(tmp_path / "one")
-    (tmp_path / "notes").mkdir()
+    for name in ("no-config", ".git", "lost+found", "__pycache__"):
+        (tmp_path / name).mkdir()
     (tmp_path / "README.md").write_text("", encoding="utf-8")
-    assert [found.name for found in find_artifacts(tmp_path)] == ["one"]
+    assert [found.name for found in find_artifacts(tmp_path)] == ["no-config", "one"]
 
 
 def test_names_choose_and_missing_ones_are_told(zoo: Path) -> None:
     assert [found.name for found in find_artifacts(zoo, ("writer", "moods"))] == ["writer", "moods"]
-    with pytest.raises(ArtifactError, match="no model named x, y; there are: moods, reader, topics, writer"):
+    with pytest.raises(StartupError, match="no model named x, y; there are: moods, reader, topics, writer"):
         find_artifacts(zoo, ("x", "moods", "y"))
 
 
-@pytest.mark.parametrize("folder", ["", "missing"])
-def test_a_folder_without_models_is_refused(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(ArtifactError, match="no models"):
-        find_artifacts(tmp_path / folder)
+def test_a_folder_of_models_that_is_none_is_named(zoo: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder, said in {
+        tmp_path: "no models (a model is a sub-folder with a config.json)",
+        tmp_path / "missing": "cannot be read: No such file or directory",
+        tmp_path / "file": "cannot be read: Not a directory",
+        zoo / "moods": "is a model itself; name the folder that it is in",
+    }.items():
+        with pytest.raises(StartupError) as told:
+            find_artifacts(folder)
+        assert str(folder) in str(told.value)
+        assert str(told.value).endswith(said)

@@ -410,6 +410,68 @@ def summarizer(
     return folder
 
 
+def optimum_summarizer(folder: Path, *, half: bool = False, **config: Any) -> Path:
+    """As `summarizer`, in the form that Optimum writes; `half` has float16 for all that is float32."""
+    folder = summarizer(folder, static=False, **config)
+    encoder, step = folder / "encoder_model.onnx", folder / "decoder_with_past_model.onnx"
+    (folder / "encoder.onnx").rename(encoder)
+    (folder / "decoder.onnx").rename(step)
+    first_decoder_graph(folder / "decoder_model.onnx")
+    for path in (encoder, step, folder / "decoder_model.onnx") if half else ():
+        _halve(path)
+    return folder
+
+
+def first_decoder_graph(path: Path) -> None:
+    """The caches that `encoder_graph` gives, from its last hidden states."""
+    states = (TensorProto.FLOAT, ["rows", "source", len(VOCABULARY)])
+    nodes = [
+        helper.make_node("Unsqueeze", ["encoder_hidden_states", "one"], ["present.0.encoder.value"]),
+        helper.make_node("ArgMax", ["encoder_hidden_states"], ["ids"], axis=-1, keepdims=0),
+        helper.make_node("Cast", ["ids"], ["plain"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["plain", "one_three"], ["present.0.encoder.key"]),
+    ]
+    _save(
+        path,
+        nodes,
+        {
+            "input_ids": (TensorProto.INT64, ["rows", 1]),
+            "encoder_attention_mask": _IDS["attention_mask"],
+            "encoder_hidden_states": states,
+        },
+        {
+            "present.0.encoder.key": ["rows", 1, "source", 1],
+            "present.0.encoder.value": ["rows", 1, "source", len(VOCABULARY)],
+        },
+        {"one": np.array([1]), "one_three": np.array([1, 3])},
+    )
+
+
+def _halve(path: Path) -> None:
+    """Let a graph's float32 inputs and outputs be float16: casts around what it was."""
+    model = onnx.load(path)
+    graph = model.graph
+    casts = []
+    for kind, values in (("input", graph.input), ("output", graph.output)):
+        for value in values:
+            if value.type.tensor_type.elem_type != TensorProto.FLOAT:
+                continue
+            inner = f"{value.name}_inside"
+            for node in graph.node:
+                for own in (node.input, node.output):
+                    own[:] = [inner if name == value.name else name for name in own]
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
+            ends = [value.name, inner] if kind == "input" else [inner, value.name]
+            to = TensorProto.FLOAT if kind == "input" else TensorProto.FLOAT16
+            casts.append((kind, helper.make_node("Cast", ends[:1], ends[1:], to=to)))
+    nodes = [cast for kind, cast in casts if kind == "input"] + list(graph.node)
+    nodes += [cast for kind, cast in casts if kind == "output"]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
 def byte_summarizer(folder: Path, **config: Any) -> Path:
     """As `summarizer`, with RoBERTa's way to tokenize: a character may be several tokens."""
     facts = {
