@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from service.errors import ArtifactError, StartupError
+from service.onnx_file import OnnxFile, read_onnx
 
 Task = Literal["text-classification", "question-answering", "summarization"]
 
-_ENCODER = ("model.onnx", "model_quantized.onnx")
+_ENCODER = (("model",),)
 # Ours first; then what Optimum writes, its two decoders before the merged one, which runs slower.
 _SEQ2SEQ = (
-    ("encoder.onnx", "decoder.onnx"),
-    ("encoder_model.onnx", "decoder_model.onnx", "decoder_with_past_model.onnx"),
-    ("encoder_model.onnx", "decoder_model_merged.onnx"),
+    ("encoder", "decoder"),
+    ("encoder_model", "decoder_model", "decoder_with_past_model"),
+    ("encoder_model", "decoder_model_merged"),
 )
+# Of several forms of the same graphs int8 is taken, which is what CPUs are fast at; float16 only by itself.
+_FORMS = ("_quantized", "_int8", "", "_optimized", "_fp16")
+_PLACES = ("", "onnx")  # the latter as on the Hub
 _UNLIMITED_TOKENS = 1_000_000
 _DEFAULT_MAX_TOKENS = 512
 _NO_MODELS = ("lost+found", "__pycache__")
@@ -53,7 +57,7 @@ def task_of(config: dict[str, Any], source: str) -> Task:
         return "summarization"
     raise ArtifactError(
         f"{source}: config.json names {architecture or 'no architecture'}; served are heads for sequence "
-        "classification and question answering, and encoder-decoders (BART, T5, Marian)"
+        "classification and question answering, and encoder-decoders of texts (BART, T5, Marian)"
     )
 
 
@@ -76,7 +80,9 @@ class Artifact:
     def config(self) -> dict[str, Any]:
         """transformers' config.json; raises ArtifactError when there is none."""
         if not (self.folder / "config.json").is_file():
-            raise ArtifactError(f"{self.folder}: no config.json")
+            cached = (self.folder / "snapshots").is_dir()
+            hint = "; it is from the Hub's cache, where models are under snapshots/" if cached else ""
+            raise ArtifactError(f"{self.folder}: no config.json{hint}")
         return _read_json(self.folder / "config.json")
 
     @cached_property
@@ -102,13 +108,32 @@ class Artifact:
     @cached_property
     def graphs(self) -> tuple[Path, ...]:
         """The ONNX files to load: one for an encoder; encoder and decoder(s) for a seq2seq. Raises ArtifactError."""
-        sets = _SEQ2SEQ if self.task == "summarization" else tuple((name,) for name in _ENCODER)
-        for names in sets:
-            paths = tuple(self.folder / name for name in names)
-            if all(path.is_file() for path in paths):
-                return paths
-        wanted = " or ".join(" + ".join(names) for names in sets)
+        choices = self._choices()
+        if choices:
+            return choices[0]
+        if (self.folder / "encoder_model.onnx").is_file():
+            task = "text2text-generation-with-past"
+            raise ArtifactError(f"{self.folder}: no decoder that keeps caches; export it again with --task {task}")
+        sets = _SEQ2SEQ if self.task == "summarization" else _ENCODER
+        wanted = " or ".join(" + ".join(f"{name}.onnx" for name in names) for names in sets)
         raise ArtifactError(f"{self.folder}: no graphs to serve; wanted {wanted}")
+
+    def _choices(self) -> list[tuple[Path, ...]]:
+        """All sets of graphs that are there, the best first: ours before Optimum's, then int8 before others."""
+        sets = _SEQ2SEQ if self.task == "summarization" else _ENCODER
+        found = (
+            tuple(self.folder / place / f"{name}{form}.onnx" for name in names)
+            for form in _FORMS
+            for place in _PLACES
+            for names in sets
+        )
+        complete = [paths for paths in found if all(path.is_file() for path in paths)]
+        return sorted(complete, key=lambda paths: paths[0].stem != "encoder")
+
+    @property
+    def left_aside(self) -> list[str]:
+        """Names of other graphs that could be served instead of `graphs`: the same model in another form."""
+        return sorted({path.name for paths in self._choices() for path in paths} - {path.name for path in self.graphs})
 
     @property
     def sentence_scorer(self) -> Path | None:
@@ -153,16 +178,21 @@ class Artifact:
         return min(limits, default=_DEFAULT_MAX_TOKENS)
 
     @cached_property
+    def _files(self) -> dict[Path, OnnxFile]:
+        return {path: read_onnx(path) for path in self.graphs}
+
+    @cached_property
     def precision(self) -> str:
-        """ "int8" or "fp32": as the workshop says, else by the operators in the graph."""
+        """ "int8", "fp16" or "fp32": as the workshop says, else by the graphs."""
         if "precision" in self.serving:
             return str(self.serving["precision"])
-        return "int8" if any(b"MatMulInteger" in path.read_bytes() for path in self.graphs) else "fp32"
+        precisions = {file.precision for file in self._files.values()}
+        return next((each for each in ("int8", "fp16") if each in precisions), "fp32")
 
     @cached_property
     def size_bytes(self) -> int:
-        """Of the graphs that are loaded, and of weights that they keep beside them."""
-        beside = [path for kind in ("*.bin", "*.onnx_data") for path in self.folder.glob(kind)]
+        """Of the graphs that are loaded, and of the files beside them that hold their weights."""
+        beside = {path.parent / name for path, file in self._files.items() for name in file.data_files}
         scorer = [self.sentence_scorer] if self.sentence_scorer else []
         return sum(path.stat().st_size for path in (*self.graphs, *scorer, *beside))
 

@@ -74,6 +74,8 @@ class Registry:
             )
             size_mb = artifact.size_bytes >> 20
             log.info("loaded %s: %s, %s, %d MB", artifact.name, artifact.task, artifact.precision, size_mb)
+            if artifact.left_aside:
+                log.info("%s: %s not loaded beside these", artifact.name, ", ".join(artifact.left_aside))
             return Served(artifact, task, PassMetrics(artifact.name))
         except Exception as error:  # whatever a folder holds, the others are served
             log.debug("loading %s failed", artifact.name, exc_info=error)

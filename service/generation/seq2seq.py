@@ -55,9 +55,8 @@ class Seq2SeqGraphs:
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         """Raises ArtifactError if the graphs do not fit each other, or the folder's configuration."""
-        names = [path.name for path in artifact.graphs]
         decoders = [Graph(path) for path in artifact.graphs[1:]]
-        self._merged = "decoder_model_merged.onnx" in names
+        self._merged = "use_cache_branch" in decoders[0].inputs
         self._first = decoders[0] if len(decoders) == 2 or self._merged else None
         self._step = decoders[-1]
         self._pad_id = int(artifact.config.get("pad_token_id") or 0)

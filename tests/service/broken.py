@@ -89,7 +89,16 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
         r"^config\.json names BertForMaskedLM; served are heads",
     ),
     "a value of a wrong type": (_classifier(vocab_size=["many"]), r"^TypeError: int\(\) argument must be"),
-    "no tokenizer": (_without("tokenizer.json"), r"^tokenizer\.json: no tokenizer"),
+    "no tokenizer": (_without("tokenizer.json"), r"^tokenizer\.json: there is none; transformers makes it with AutoT"),
+    "a tokenizer that cannot be read": (_written("tokenizer.json", "{}"), r"^tokenizer\.json: no tokenizer \("),
+    "a folder of the Hub's cache": (
+        lambda folder: (folder / "snapshots").mkdir(parents=True),
+        r"^no config\.json; it is from the Hub's cache, where models are under snapshots/$",
+    ),
+    "an encoder-decoder exported without caches": (
+        _without("decoder_with_past_model.onnx", toys.optimum_summarizer),
+        r"^no decoder that keeps caches; export it again with --task text2text-generation-with-past$",
+    ),
     "no graph": (_without("model.onnx"), r"^no graphs to serve; wanted model\.onnx"),
     "no graph at all": (_written("model.onnx", "nothing"), r"^model\.onnx: onnxruntime cannot load it"),
     "a pointer of Git LFS": (

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from service.artifact import Artifact, find_artifacts
@@ -101,7 +102,7 @@ def test_the_graphs_of_an_encoder_decoder(tmp_path: Path, files: list[str], chos
     assert [path.name for path in artifact(tmp_path, *files, **BART).graphs] == chosen
 
 
-@pytest.mark.parametrize("files", [[], ["encoder.onnx"], ["decoder_model.onnx", "encoder_model.onnx"]])
+@pytest.mark.parametrize("files", [[], ["encoder.onnx"], ["decoder_model.onnx"]])
 def test_graphs_that_are_not_all_there_are_named(tmp_path: Path, files: list[str]) -> None:
     with pytest.raises(ArtifactError, match=r"wanted encoder\.onnx \+ decoder\.onnx or "):
         _ = artifact(tmp_path, *files, **BART).graphs
@@ -109,9 +110,37 @@ def test_graphs_that_are_not_all_there_are_named(tmp_path: Path, files: list[str
 
 def test_the_graph_of_an_encoder(tmp_path: Path) -> None:
     assert [path.name for path in artifact(tmp_path, "model_quantized.onnx").graphs] == ["model_quantized.onnx"]
-    found = artifact(tmp_path, "model.onnx")
+    found = artifact(tmp_path / "plain", "model.onnx")
     assert [path.name for path in found.graphs] == ["model.onnx"]
+    assert found.left_aside == []
     assert found.size_bytes == len("model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("files", "chosen"),
+    [
+        (["onnx/model.onnx"], ["onnx/model.onnx"]),
+        (["model.onnx", "onnx/model.onnx"], ["model.onnx"]),
+        (["model.onnx", "model_quantized.onnx"], ["model_quantized.onnx"]),
+        (["model.onnx", "onnx/model_int8.onnx", "onnx/model_fp16.onnx"], ["onnx/model_int8.onnx"]),
+        (["model_optimized.onnx"], ["model_optimized.onnx"]),
+        (["model_fp16.onnx"], ["model_fp16.onnx"]),
+    ],
+)
+def test_forms_of_an_encoder(tmp_path: Path, files: list[str], chosen: list[str]) -> None:
+    (tmp_path / "onnx").mkdir()
+    found = artifact(tmp_path, *files)
+    assert [path.relative_to(tmp_path).as_posix() for path in found.graphs] == chosen
+    assert set(found.left_aside) == {Path(name).name for name in files} - {Path(name).name for name in chosen}
+
+
+@pytest.mark.parametrize("form", ["_quantized", "_optimized", "_fp16"])
+@pytest.mark.parametrize("names", [TWO_DECODERS, MERGED])
+def test_forms_of_an_encoder_decoder(tmp_path: Path, names: list[str], form: str) -> None:
+    files = [name.replace(".onnx", f"{form}.onnx") for name in names]
+    assert [path.name for path in artifact(tmp_path, *files, **BART).graphs] == files
+    (tmp_path / "encoder_model.onnx").touch()
+    assert [path.name for path in artifact(tmp_path, *files, **BART).graphs] == files, "those of one form"
 
 
 # --- Facts -----------------------------------------------------------------------------------------------------------
@@ -170,12 +199,23 @@ def test_tokens_that_a_row_may_have(
     assert found.max_tokens == limit
 
 
-def test_precision_is_read_from_the_graph_unless_it_is_said(tmp_path: Path) -> None:
-    assert artifact(tmp_path / "plain", "model.onnx").precision == "fp32"
-    quantized = artifact(tmp_path / "quantized", "model.onnx")
-    quantized.graphs[0].write_bytes(b"\x0aMatMulIntegerToFloat\x12")
-    assert quantized.precision == "int8"
-    assert artifact(tmp_path / "said", "model.onnx", shoal={"precision": "int8"}).precision == "int8"
+def test_precision_is_read_from_the_graphs_unless_it_is_said(tmp_path: Path) -> None:
+    assert Artifact(toys.optimum_summarizer(tmp_path / "whole")).precision == "fp32"
+    assert Artifact(toys.classifier(tmp_path / "moods")).precision == "fp32"
+    assert Artifact(toys.classifier(tmp_path / "said", shoal={"precision": "int8"})).precision == "int8"
+    mixed = Artifact(toys.summarizer(tmp_path / "mixed"))
+    toys.int8_graph(mixed.folder / "encoder.onnx")
+    assert mixed.precision == "int8"
+
+
+def test_the_size_is_of_what_is_loaded(tmp_path: Path) -> None:
+    found = Artifact(toys.classifier(tmp_path / "moods"))
+    graph = found.folder / "model.onnx"
+    onnx.save(onnx.load(graph), graph, save_as_external_data=True, location="model.onnx.data", size_threshold=0)
+    data_bytes = (found.folder / "model.onnx.data").stat().st_size
+    assert data_bytes > 100_000
+    (found.folder / "pytorch_model.bin").write_bytes(bytes(1000))
+    assert found.size_bytes == graph.stat().st_size + data_bytes
 
 
 def test_generation_settings_go_over_the_configs(tmp_path: Path) -> None:

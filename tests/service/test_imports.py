@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS: list[list[str]] = [
     ["service", "service.errors", "service.config", "service.cpus", "service.schemas", "service.metrics"],
+    ["service.protobuf"],
+    ["service.onnx_file"],
     ["service.default_models", "service.job", "service.cost", "service.answers", "service.refusals"],
     ["service.sentences", "service.extraction", "service.sources"],
     ["service.queue", "service.outbox"],

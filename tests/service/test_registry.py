@@ -70,7 +70,7 @@ def test_a_default_that_could_not_be_loaded_is_not_replaced(tmp_path: Path) -> N
     assert loaded.default("classify") is None
     with pytest.raises(ModelNotFound, match=r"The default model could not be loaded; .* is served by: reviews\.$"):
         loaded.find("classify", None)
-    with pytest.raises(ModelNotFound, match=r"Model 'sentiment' could not be loaded: tokenizer\.json: no tokenizer"):
+    with pytest.raises(ModelNotFound, match=r"Model 'sentiment' could not be loaded: tokenizer\.json: there is none"):
         loaded.find("classify", "sentiment")
     assert registry(tmp_path, default_models="classify=reviews").default("classify") == "reviews"
     assert registry(tmp_path, models="reviews").default("classify") == "reviews"

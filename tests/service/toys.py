@@ -149,6 +149,20 @@ def classifier_graph(path: Path, table: Array, *, slow_turns: int = 0) -> None:
     _save(path, nodes, _IDS, {"logits": ["rows", table.shape[1]]}, constants)
 
 
+def int8_graph(path: Path) -> None:
+    """One product of 8-bit numbers, in the branch of a condition."""
+    product = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["left", "right"], ["whole"]),
+         helper.make_node("Cast", ["whole"], ["product"], to=TensorProto.FLOAT)],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("product", TensorProto.FLOAT, [1, 1])],
+        [numpy_helper.from_array(np.ones((1, 1), np.int8), name) for name in ("left", "right")],
+    )  # fmt: skip
+    node = helper.make_node("If", ["always"], ["logits"], then_branch=product, else_branch=product)
+    _save(path, [node], {}, {"logits": [1, 1]}, {"always": np.array(True)})
+
+
 def reader_graph(path: Path, starts: Array, ends: Array) -> None:
     """start_logits and end_logits [rows, tokens]: each token's entry in the tables."""
     nodes = [
