@@ -101,6 +101,14 @@ class Artifact:
         return _read_json(self.folder / "metrics.json")
 
     @cached_property
+    def score(self) -> dict[str, float]:
+        """Points by the name of what was measured; raises ArtifactError where metrics.json says something else."""
+        score = self.metrics.get("score", {})
+        if not isinstance(score, dict) or not all(isinstance(value, int | float) for value in score.values()):
+            raise ArtifactError(f"{self.folder}: score in metrics.json is not numbers by name")
+        return score
+
+    @cached_property
     def task(self) -> Task:
         """Read from the architecture's head; raises ArtifactError for a head that no task serves."""
         return task_of(self.config, str(self.folder))
@@ -236,17 +244,3 @@ def find_artifacts(folder: Path, names: tuple[str, ...] = ()) -> list[Artifact]:
 
 def _may_be_a_model(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".") and path.name not in _NO_MODELS
-
-
-def reason(error: Exception, folder: Path) -> str:
-    """Why a model's folder cannot be served, in one line that names files but not where they are."""
-    if isinstance(error, OSError):
-        text = f"{error.filename or folder}: it cannot be read ({error.strerror})"
-    else:
-        text = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}"
-    # onnxruntime names the files that links lead to.
-    files = [path for path in (folder, *folder.glob("*")) if str(path.resolve()) != str(path)]
-    for path in sorted(files, key=lambda path: len(str(path.resolve())), reverse=True):
-        text = text.replace(str(path.resolve()), str(path))
-    text = text.replace(f"{folder}: ", "").replace(f"{folder}/", "").replace(str(folder), folder.name)
-    return " ".join(text.split())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from service.artifact import Artifact, find_artifacts, reason
+from service.artifact import Artifact, find_artifacts
 from service.config import Settings
 from service.cpus import cpus
 from service.default_models import choose_defaults
@@ -69,6 +70,7 @@ class Registry:
         """The model, or why it cannot be served."""
         try:
             artifact.verify()
+            _ = artifact.score  # listed later, by a request that should not be the first to find it broken
             task = _TASKS[artifact.task](
                 artifact, batch_tokens=self.settings.batch_tokens, wide_threads=self.wide_threads
             )
@@ -79,7 +81,7 @@ class Registry:
             return Served(artifact, task, PassMetrics(artifact.name))
         except Exception as error:  # whatever a folder holds, the others are served
             log.debug("loading %s failed", artifact.name, exc_info=error)
-            return reason(error, artifact.folder)
+            return _reason(error, artifact.folder)
 
     def _refuse_missing(self) -> None:
         """Log the folders that are left out; raises ArtifactError if none is left, or if none may be left out."""
@@ -145,3 +147,17 @@ class Registry:
     ) -> AsyncGenerator[str | Inference]:
         """As Engine.stream, of the model that a request names; raises ModelNotFound too."""
         return self._engine.stream(self.find(route, model), inputs, parameters)
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """Why a model's folder cannot be served, in one line that names files but not where they are."""
+    if isinstance(error, OSError):
+        text = f"{error.filename or folder}: it cannot be read ({error.strerror})"
+    else:
+        text = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}"
+    # onnxruntime names the files that links lead to.
+    files = [path for path in (folder, *folder.glob("*")) if str(path.resolve()) != str(path)]
+    for path in sorted(files, key=lambda path: len(str(path.resolve())), reverse=True):
+        text = text.replace(str(path.resolve()), str(path))
+    text = text.replace(f"{folder}: ", "").replace(f"{folder}/", "").replace(str(folder), folder.name)
+    return " ".join(text.split())

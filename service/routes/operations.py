@@ -31,7 +31,7 @@ def _card(registry: Registry, name: str, served: Served) -> ModelCard:
             "max_inputs": settings.max_inputs,
             "max_input_chars": settings.max_input_chars,
         },
-        score=artifact.metrics.get("score", {}),
+        score=artifact.score,
         default=registry.default(served.task.route) == name,
     )
 

@@ -105,6 +105,11 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
         _written("model.onnx", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
         r"^model\.onnx: it is a pointer of Git LFS.*`git lfs pull`$",
     ),
+    "scores that are no numbers": (
+        _written("metrics.json", '{"score": {"accuracy": "good"}}'),
+        r"^score in metrics\.json is not numbers by name$",
+    ),
+    "half of the scores": (_written("metrics.json", '{"score"'), r"^metrics\.json: not JSON"),
     "a file that was changed": (
         _written("SHA256SUMS", f"{'0' * 64}  model.onnx\n"),
         r"^model\.onnx: does not match SHA256SUMS",
