@@ -155,9 +155,12 @@ def _reason(error: Exception, folder: Path) -> str:
         text = f"{error.filename or folder}: it cannot be read ({error.strerror})"
     else:
         text = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}"
-    # onnxruntime names the files that links lead to.
-    files = [path for path in (folder, *folder.glob("*")) if str(path.resolve()) != str(path)]
-    for path in sorted(files, key=lambda path: len(str(path.resolve())), reverse=True):
-        text = text.replace(str(path.resolve()), str(path))
-    text = text.replace(f"{folder}: ", "").replace(f"{folder}/", "").replace(str(folder), folder.name)
+    text = text.replace(f"{folder}: ", "").replace(f"{folder}/", "")
+    # onnxruntime also names the files and folders that links lead to.
+    files = {str(path.resolve()): path.name for path in (folder, *folder.rglob("*"))}
+    for place in sorted(files, key=len, reverse=True):
+        text = text.replace(place, files[place])
+    places = {str(folder), str(folder.parent), *(str(Path(place).parent) for place in files)} - {"/", "."}
+    for place in sorted(places, key=len, reverse=True):
+        text = text.replace(f"{place}/", "").replace(place, folder.name)
     return " ".join(text.split())

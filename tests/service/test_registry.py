@@ -4,6 +4,7 @@ import logging
 import re
 from pathlib import Path
 
+import onnx
 import pytest
 
 from service.config import ARTIFACTS, Settings
@@ -96,15 +97,23 @@ def test_a_broken_folder_is_left_out_and_the_others_are_served(
     assert "\n" not in line
 
 
-def test_a_reason_does_not_tell_where_links_lead(tmp_path: Path) -> None:
-    blob = tmp_path / "blobs" / "0123"
-    blob.parent.mkdir()
-    blob.write_bytes(b"no graph")
-    toys.classifier(tmp_path / "models" / "moods")
-    graph = toys.classifier(tmp_path / "models" / "linked") / "model.onnx"
-    graph.unlink()
-    graph.symlink_to(blob)
-    assert str(tmp_path) not in registry(tmp_path / "models").missing["linked"]
+@pytest.mark.parametrize("linked", ["the folder", "the graph"])
+def test_a_reason_does_not_tell_where_links_lead(tmp_path: Path, linked: str) -> None:
+    blobs, models = toys.classifier(tmp_path / "blobs"), tmp_path / "models"
+    graph = blobs / "model.onnx"
+    onnx.save(onnx.load(graph), graph, save_as_external_data=True, location="weights", size_threshold=1000)
+    toys.classifier(models / "moods")
+    if linked == "the folder":
+        (blobs / "weights").unlink()
+        (models / "linked").symlink_to(blobs)
+    else:
+        # Its weights are not beside the link.
+        (toys.classifier(models / "linked") / "model.onnx").unlink()
+        (models / "linked" / "model.onnx").symlink_to(graph)
+    reason = registry(models).missing["linked"]
+    assert reason.startswith("model.onnx: onnxruntime cannot load it")
+    assert "weights" in reason
+    assert str(tmp_path) not in reason
 
 
 def test_all_broken_folders_are_named_at_once(tmp_path: Path) -> None:

@@ -109,6 +109,13 @@ def test_a_text_alone_is_what_the_formula_says(graphs: Seq2SeqGraphs) -> None:
         assert run(decoder, rows)[0][id(rows[0])] == expected(wanted)
 
 
+def test_logits_are_float32_whatever_the_graphs_have(graphs: Seq2SeqGraphs) -> None:
+    sources = graphs.encoder.run([prompts()[0].encoding], alone=True)
+    logits = graphs.steps(sources, 1).run([toys.CLS], [0])
+    assert logits.dtype == np.dtype(np.float32)
+    assert logits.shape == (1, graphs.vocabulary)
+
+
 def test_the_rule_for_names_makes_a_difference() -> None:
     free = [replace(each, options=replace(each.options, names_from_source=False)) for each in prompts()]
     assert sum(expected(each) != expected(other) for each, other in zip(free, prompts(), strict=True)) > 2
