@@ -43,16 +43,17 @@ class Application(FastAPI):
         await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI app. Models are loaded when it starts; raises ArtifactError then if one cannot be served."""
+def create_app(settings: Settings | None = None, registry: Registry | None = None) -> FastAPI:
+    """The ASGI app, of a registry that is loaded already, or else loaded when it starts; raises StartupError then."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        registry = Registry(settings)
-        registry.start()
-        log.info("%d models; %s", len(registry.models), registry.thread_plan())
-        app.state.registry = registry
+        models = registry or Registry(settings)
+        models.start()
+        log.info("%d models; %s", len(models.models), models.thread_plan())
+        log.info("requests that name no model are answered: %s", models.default_plan())
+        app.state.registry = models
         # What was made so far stays: the collector need not look at it again and again, and what requests make is freed
         # by its counts. A tenth of the event loop's time went there.
         gc.collect()
@@ -62,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         finally:
             # Off the event loop, which meanwhile tells those whose requests uvicorn has cancelled.
-            await asyncio.to_thread(registry.close)
+            await asyncio.to_thread(models.close)
 
     app = Application(
         title="Shoal",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import StartupError
 
 ARTIFACTS = Path(__file__).resolve().parent.parent / "models" / "artifacts"
 
@@ -20,6 +22,13 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     models_dir: Path = Field(ARTIFACTS, description="Folder with one sub-folder a model.")
     models: str = Field("", description="Names of the models to load, separated by commas; empty loads all.")
+    default_models: str = Field(
+        "",
+        description="Models for requests that name none, by route, such as `classify=sentiment,answer=qa`.",
+    )
+    strict_models: bool = Field(
+        False, description="Whether a folder that cannot be served stops the start; else it is left out."
+    )
     threads: int = Field(
         0, ge=0, le=256, description="Passes side by side, a core each; 0 takes what affinity and cgroup quota allow."
     )
@@ -43,6 +52,37 @@ class Settings(BaseSettings):
     drain_s: int = Field(30, ge=0, description="Seconds that running requests get to finish on shutdown.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
+    @field_validator("default_models")
+    @classmethod
+    def _routes_with_a_name_each(cls, text: str) -> str:
+        pairs = _pairs(text)
+        if not all(route and name for route, name in pairs):
+            raise ValueError("it should be ROUTE=NAME pairs, separated by commas")
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("it names a route twice")
+        return text
+
+    def default_names(self) -> dict[str, str]:
+        """The names in `default_models` by route, such as "classify"."""
+        return dict(_pairs(self.default_models))
+
     def model_names(self) -> tuple[str, ...]:
         """The names in `models`, empty for all."""
         return tuple(name.strip() for name in self.models.split(",") if name.strip())
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    parts = [part.partition("=") for part in text.split(",") if part.strip()]
+    return [(route.strip(), name.strip()) for route, _, name in parts]
+
+
+def read_settings() -> Settings:
+    """The settings that the environment gives; raises StartupError, naming all variables that are wrong in one line."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [
+            f"SHOAL_{str(each['loc'][0]).upper()}={each['input']}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors()
+        ]
+        raise StartupError("; ".join(wrong)) from error

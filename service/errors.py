@@ -84,5 +84,9 @@ class InferenceError(ServiceError):
     code = "Backend"
 
 
-class ArtifactError(Exception):
-    """A model folder that cannot be served; stops the start, so it never reaches a client."""
+class StartupError(Exception):
+    """What keeps the server from starting, in a sentence for who runs it; it never reaches a client."""
+
+
+class ArtifactError(StartupError):
+    """A model folder that cannot be served: it is left out, and stops the start if no other is left."""

@@ -212,9 +212,19 @@ class ModelCard(BaseModel):
     default: bool = Field(description="Whether requests of its task without a model's name get it.")
 
 
+class MissingModel(BaseModel):
+    name: str = Field(description="Of its folder.")
+    reason: str = Field(description="Why it could not be loaded.")
+
+
 class ModelList(BaseModel):
     models: list[ModelCard]
+    missing: list[MissingModel] = Field(description="Folders that could not be loaded.")
 
 
 class Health(BaseModel):
     status: Literal["ok", "unhealthy"]
+
+
+class Readiness(Health):
+    missing: list[MissingModel] = Field(description="Models that could not be loaded; the others are served.")

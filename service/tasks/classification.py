@@ -45,9 +45,9 @@ class Classification:
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         self._tokenizer = Tokenizer(artifact.folder)
         self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
-        self._labels = artifact.labels
+        self.labels = artifact.label_names(self.model.labels)
         self._max_tokens = artifact.max_tokens
-        several = artifact.multi_label or len(self._labels) == 1
+        several = artifact.multi_label or len(self.labels) == 1
         self._function: Function = "sigmoid" if several else "softmax"
 
     def prepare(self, text: str, parameters: ClassifyParameters) -> tuple[Encoding, list[tuple[Encoding, int]]]:
@@ -66,7 +66,7 @@ class Classification:
             raise InferenceError("The model gave no finite scores for this input.")
         scores = scores_of(logits, parameters.function_to_apply or self._function)
         order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: parameters.top_k]
-        ranked = [{"label": self._labels[index], "score": scores[index]} for index in order]
+        ranked = [{"label": self.labels[index], "score": scores[index]} for index in order]
         return {
             **ranked[0],
             "scores": ranked,

@@ -323,11 +323,35 @@ def test_an_idle_server_stops_at_once(zoo: Path) -> None:
         assert "Traceback" not in "".join(server.log)
 
 
-def test_a_folder_that_cannot_be_served_ends_the_process_and_says_why(tmp_path: Path) -> None:
-    with start(models_dir=tmp_path) as process:
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"models_dir": "{folder}/none"}, "SHOAL_MODELS_DIR={folder}/none cannot be read: No such file or directory"),
+        ({"models_dir": "{folder}/hidden"}, "{folder}/hidden: no models (a model is a sub-folder with a config.json)"),
+        ({"models": "x"}, "{folder}: no model named x; there are: hidden, moods, reader"),
+        ({"models": "reader,hidden"}, "{folder}: none of the models can be served: reader: tokenizer.json"),
+        ({"strict_models": "yes"}, "2 of the models cannot be served (SHOAL_STRICT_MODELS): hidden: no config.json; r"),
+        ({"default_models": "classify=x"}, "SHOAL_DEFAULT_MODELS: 'x' is not there; classify is served by: moods"),
+        ({"threads": "-1"}, "SHOAL_THREADS=-1: Input should be greater than or equal to 0"),
+    ],
+)  # fmt: skip
+def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+    toys.classifier(tmp_path / "moods")
+    (toys.reader(tmp_path / "reader") / "tokenizer.json").unlink()
+    (tmp_path / "hidden" / ".git").mkdir(parents=True)
+    given = {name: value.format(folder=tmp_path) for name, value in settings.items()}
+    with start(**{"models_dir": tmp_path, "log_level": "warning"} | given) as process:
         _, log = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode != 0
-    assert "no models (a model is a sub-folder with a config.json)" in log
+    assert process.returncode == 1
+    errors = [line for line in log.splitlines() if not line.startswith("WARNING ")]
+    assert len(errors) == 1, log
+    assert errors[0].startswith(f"ERROR {said.format(folder=tmp_path)}")
+
+
+def test_the_log_says_which_model_answers_what(zoo: Path) -> None:
+    with served(models_dir=zoo, default_models="classify=topics") as server:
+        log = "".join(server.log)
+    assert "answered: /v1/classify by topics, /v1/answer by reader, /v1/summarize by writer\n" in log
 
 
 def test_nothing_but_the_run_time_dependencies_is_imported(zoo: Path) -> None:
