@@ -36,12 +36,15 @@ class _Work:
     rows: int = 0
 
 
+def check_count(count: int, max_inputs: int) -> None:
+    """Raises InvalidInput for too many inputs."""
+    if count > max_inputs:
+        raise InvalidInput(f"{count} inputs in one request; the limit is {max_inputs}. Send several requests.")
+
+
 def checked_chars(inputs: Sequence[Any], settings: Settings) -> int:
     """Characters in all; raises InvalidInput for too many inputs, InputTooLong for a text over the limit."""
-    if len(inputs) > settings.max_inputs:
-        raise InvalidInput(
-            f"{len(inputs)} inputs in one request; the limit is {settings.max_inputs}. Send several requests."
-        )
+    check_count(len(inputs), settings.max_inputs)
     total = 0
     for item in inputs:
         for text in (item,) if isinstance(item, str) else (item.question, item.context):
