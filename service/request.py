@@ -69,20 +69,26 @@ class Request:
         """Whether nobody waits for any of its inputs."""
         self._parameters = parameters
         self._work: list[_Work] = []
-        self._abandoned = 0
 
     def add(self, key: Hashable, item: Any) -> Computation:
         """An input to work out."""
-        computation = self.computations[key] = Computation(key, self._abandon, self._mark_watched)
+        computation = self.computations[key] = Computation(key, self._abandon, self._mark_watched, self._stage)
         self._work.append(_Work(computation, self.served.task.run(item, self._parameters)))
         return computation
 
     def _abandon(self) -> None:
-        """Nobody waits for one of its inputs; when that is so for all, its rows leave the queue."""
-        self._abandoned += 1
-        self.gone = self._abandoned == len(self.computations)
+        """Nobody waits for one of its inputs; when that is so for all that are left, its rows leave the queue."""
+        self.gone = not any(work.computation.waiting for work in self._work)
         if self.gone and self.job is not None:
             self.job.cancel()
+
+    def _stage(self) -> str:
+        """What it waits for, as a clause."""
+        if self.job is None:
+            return "its inputs were still being tokenized"
+        if self.job.rows and all(row.queued for row in self.job.rows):  # else it waits for rows of its own
+            return "it was still waiting behind other work"
+        return "the model was still at work on it"
 
     def rows(self) -> Rows:
         """Tokenize: what the model reads in the first round. Raises InvalidInput."""

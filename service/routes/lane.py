@@ -62,11 +62,13 @@ class Lane:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind, length = _described(scope)
-        request = self._request(await read_body(receive, length, self._limits), kind)
+        body = await read_body(receive, length, self._limits)
+        arrived_s = asyncio.get_running_loop().time()  # the deadline's clock: it counts what parsing takes too
+        request = self._request(body, kind)
         if isinstance(request, SummarizeRequest) and request.stream:
-            await _while_there(receive, self._stream(request, send))
+            await _while_there(receive, self._stream(request, arrived_s, send))
             return
-        answer = self._answer(request)
+        answer = self._answer(request, arrived_s)
         content = await (_while_there(receive, answer) if self._takes_long else answer)
         headers = [(b"content-type", _JSON), (b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -84,18 +86,20 @@ class Lane:
         except ValidationError as error:
             raise invalid(error.errors(include_url=False, include_input=False)) from error
 
-    async def _answer(self, request: InferenceRequest) -> bytes:
+    async def _answer(self, request: InferenceRequest, arrived_s: float) -> bytes:
         registry: Registry = self._state.registry
         try:
-            done = await registry.infer(self._route, _inputs(request), request.parameters, request.model)
+            done = await registry.infer(
+                self._route, _inputs(request), request.parameters, request.model, arrived_s=arrived_s
+            )
         except asyncio.CancelledError as error:  # uvicorn's way to say that the time to drain is over
             raise Unavailable(_CLOSING) from error
         return _json(done)
 
-    async def _stream(self, request: InferenceRequest, send: Send) -> None:
+    async def _stream(self, request: InferenceRequest, arrived_s: float, send: Send) -> None:
         """Server-sent events: pieces of text, then the whole answer. What fails before the first is a plain refusal."""
         registry: Registry = self._state.registry
-        pieces = registry.stream(self._route, _inputs(request), request.parameters, request.model)
+        pieces = registry.stream(self._route, _inputs(request), request.parameters, request.model, arrived_s=arrived_s)
         try:
             async with aclosing(pieces):
                 await self._send_events(pieces, send)

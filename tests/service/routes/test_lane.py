@@ -42,7 +42,10 @@ class OneAnswer:
         self._told = told
         self.asked: list[tuple[str, list[Any], Any, str | None]] = []
 
-    async def infer(self, route: str, inputs: list[Any], parameters: Any, model: str | None) -> Inference:
+    async def infer(
+        self, route: str, inputs: list[Any], parameters: Any, model: str | None, *, arrived_s: float
+    ) -> Inference:
+        self.arrived_s = arrived_s
         self.asked.append((route, inputs, parameters, model))
         if isinstance(self._told, BaseException):
             raise self._told
