@@ -19,8 +19,8 @@ from service.turn import Written
 # Tokenizing this many characters takes a few milliseconds; more goes off the event loop, and so do their results.
 _CHARS_ON_LOOP = 10_000
 
-# Of the deadline that waiting may take, or a request's own work, by prediction. The rest is for what is not predicted: the
-# work of 100,000 characters was 1.07 times as much (answer) and 1.24 times (summarize, whose later rounds do not count).
+# Of the deadline that waiting may take, or a request's own work, by prediction; the rest is for what is not predicted.
+# Of 100,000 characters the work was 1.07 times that (answer), and 1.24 (summarize, whose later rounds are not in it).
 _PREDICTED_SHARE = 0.7
 
 _Result = TypeVar("_Result")
