@@ -20,6 +20,7 @@ from service.middleware import RequestMetrics
 from service.refusals import fault, refusal
 from service.registry import Registry
 from service.routes import inference, operations
+from service.routes.body import BodyLimits
 from service.routes.docs import add_docs
 from service.routes.lane import Lane
 
@@ -73,8 +74,11 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         redoc_url=None,
         lifespan=lifespan,
     )
+    limits = BodyLimits(
+        max_bytes=settings.max_body_bytes, max_inputs=settings.max_inputs, max_input_chars=settings.max_input_chars
+    )
     for route, schema in inference.SCHEMAS.items():
-        lane = Lane(route, schema, app.state, max_body_bytes=settings.max_body_bytes)
+        lane = Lane(route, schema, app.state, limits=limits)
         app.lanes[lane.path] = RequestMetrics(lane)
     add_docs(app)
     app.include_router(inference.router)

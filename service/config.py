@@ -40,7 +40,8 @@ class Settings(BaseSettings):
     deadline_s: float = Field(
         10.0,
         gt=0,
-        description="Seconds to answer in: 429 if more work waits, 504 for rows that still wait after them.",
+        description="Seconds from a request's arrival to its answer: 413 for what takes longer alone, 429 if more work "
+        "waits, 504 when they are over.",
     )
     cache_bytes: int = Field(0, ge=0, description="Memory for answers kept by content; 0 keeps none.")
     max_inputs: int = Field(128, ge=1, description="Inputs in one request.")

@@ -138,15 +138,17 @@ class Registry:
             what = f"Model {name!r} could not be loaded: {self.missing[name]}"
         raise ModelNotFound(f"{what}; /v1/{route} is served by: {fitting or 'none'}.")
 
-    async def infer(self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None) -> Inference:
+    async def infer(
+        self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None, *, arrived_s: float | None = None
+    ) -> Inference:
         """As Engine.infer, of the model that a request names; raises ModelNotFound too."""
-        return await self._engine.infer(self.find(route, model), inputs, parameters)
+        return await self._engine.infer(self.find(route, model), inputs, parameters, arrived_s=arrived_s)
 
     def stream(
-        self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None
+        self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None, *, arrived_s: float | None = None
     ) -> AsyncGenerator[str | Inference]:
         """As Engine.stream, of the model that a request names; raises ModelNotFound too."""
-        return self._engine.stream(self.find(route, model), inputs, parameters)
+        return self._engine.stream(self.find(route, model), inputs, parameters, arrived_s=arrived_s)
 
 
 def _reason(error: Exception, folder: Path) -> str:

@@ -26,13 +26,13 @@ class Question(_Strict):
     context: Text
 
 
-# The discriminator makes one error of a wrong input, instead of one for each member of the union.
+# The discriminator makes one error of a wrong input, instead of one for each member of the union; the first is told.
 Texts = Annotated[
-    Annotated[Text, Tag("one")] | Annotated[list[Text], Field(min_length=1), Tag("many")],
+    Annotated[Text, Tag("one")] | Annotated[list[Text], Field(min_length=1, fail_fast=True), Tag("many")],
     Discriminator(_one_or_many),
 ]
 Questions = Annotated[
-    Annotated[Question, Tag("one")] | Annotated[list[Question], Field(min_length=1), Tag("many")],
+    Annotated[Question, Tag("one")] | Annotated[list[Question], Field(min_length=1, fail_fast=True), Tag("many")],
     Discriminator(_one_or_many),
 ]
 ModelName = Annotated[

@@ -105,7 +105,7 @@ def test_many_clients_at_once_get_what_each_gets_alone(server: Server, client: h
 def test_requests_that_wait_for_the_same_pass_share_the_next_and_get_what_each_gets_alone(slow_zoo: Path) -> None:
     texts = ["good", "a good film", "the capital is bad", "is it?", "weak", "bad " * 20]
     with (
-        served(models_dir=slow_zoo, threads=1) as server,
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S) as server,
         server.client() as client,
         ThreadPoolExecutor(len(texts) + 1) as pool,
     ):
@@ -210,7 +210,7 @@ def waiting_for(client: httpx2.Client, name: str, value: float) -> Callable[[], 
 
 def test_a_full_queue_refuses_with_429_and_answers_what_it_took(slow_zoo: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1, queue_rows=2) as server,
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S, queue_rows=2) as server,
         server.client() as client,
         ThreadPoolExecutor(8) as pool,
     ):
@@ -244,13 +244,15 @@ def test_a_request_that_waited_too_long_is_told_so(slow_zoo: Path) -> None:
         late = client.post("/v1/classify", json={"inputs": "good"})
         assert late.status_code == 504
         assert late.json()["error_type"] == "DeadlineExceeded"
-        assert taken.result().status_code == 200, "what runs when its time is over is answered all the same"
-        assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+        assert "waiting behind other work" in late.json()["error"]
+        assert taken.result().status_code == 504, "the pass that holds it up was too slow as well"
+        assert "the model was still at work" in taken.result().json()["error"]
+        eventually(lambda: client.post("/v1/classify", json={"inputs": "good"}).status_code == 200)
 
 
 def test_identical_requests_at_the_same_time_share_a_row(slow_zoo: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1) as server,
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S) as server,
         server.client() as client,
         ThreadPoolExecutor(8) as pool,
     ):
@@ -264,7 +266,7 @@ def test_identical_requests_at_the_same_time_share_a_row(slow_zoo: Path) -> None
 
 def test_health_does_not_wait_behind_a_slow_pass_and_tells_a_stuck_one(slow_zoo: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1, stuck_after_s=0.2) as server,
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S, stuck_after_s=0.2) as server,
         server.client() as client,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -284,7 +286,10 @@ def test_sigterm_answers_every_request_in_flight(slow_zoo: Path) -> None:
         ("classify", "slow"), ("classify", "slow good"), ("classify", ["good", "bad"]), ("summarize", "paris is good"),
         ("classify", "bad"), ("summarize", ["good", "the capital"]),
     ]  # fmt: skip
-    with served(models_dir=slow_zoo, threads=1) as server, ThreadPoolExecutor(len(bodies)) as pool:
+    with (
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S) as server,
+        ThreadPoolExecutor(len(bodies)) as pool,
+    ):
         answers: list[Future[httpx2.Response]] = []
         with server.client() as client:
             for route, inputs in bodies:
@@ -301,7 +306,10 @@ def test_sigterm_answers_every_request_in_flight(slow_zoo: Path) -> None:
 
 
 def test_requests_that_are_not_done_when_the_time_to_drain_is_over_are_told_so(slow_zoo: Path) -> None:
-    with served(models_dir=slow_zoo, threads=1, drain_s=0) as server, ThreadPoolExecutor(3) as pool:
+    with (
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S, drain_s=0) as server,
+        ThreadPoolExecutor(3) as pool,
+    ):
         with server.client() as client:
             answers = [pool.submit(ask, server, inputs="slow")]
             eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
