@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from models import commands
-from models.artifact import ARTIFACTS
-from models.distil.options import Lesson
-from models.own.options import Options
+from models.compression.options import Lesson
+from models.custom.options import Options
+from models.data.model_card import ARTIFACTS
 
 
 def _add_finetune(kinds: Any, parents: list[argparse.ArgumentParser]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from models.artifact import ARTIFACTS, finish_artifact, model_card
-from models.distil.options import Lesson
-from models.distil.options import Options as Smaller
-from models.own.options import OWN_BASE, Options
-from models.recipe import Recipe, load_recipe
-from models.rows import Row, read_rows, references_of, source_of
+from models.compression.options import Lesson
+from models.compression.options import Options as Smaller
+from models.custom.options import OWN_BASE, Options
+from models.data.model_card import ARTIFACTS, finish_artifact, model_card
+from models.data.recipe import Recipe, load_recipe
+from models.data.rows import Row, read_rows, references_of, source_of
 from service.artifact import Artifact
 
 
@@ -23,14 +23,14 @@ def finetune(
     if recipe is None or task is not None:
         finetune_own(Options(data=data, base=base or OWN_BASE, **own), runs=runs)
         return
-    from models.finetune.run import finetune_recipe
+    from models.training.stages import finetune_recipe
 
     print(f"trained: {finetune_recipe(load_recipe(recipe), base=base, data=data, runs=runs)}")
 
 
 def finetune_own(own: Options, *, runs: Path) -> None:
     """Make somebody's own classifier and put it where it is served, or with no name to serve it as beside its run."""
-    from models.own.run import make_classifier
+    from models.custom.finetune import make_classifier
 
     target = (runs / own.name / "int8" if own.serve_as is None else ARTIFACTS) / own.name
     made = make_classifier(own, runs=runs, target=target)
@@ -39,7 +39,7 @@ def finetune_own(own: Options, *, runs: Path) -> None:
 
 def export(recipe: str, *, runs: Path) -> None:
     """Export the trained model to fp32 ONNX in runs/NAME/fp32."""
-    from models.export import export_model
+    from models.graphs.export import export_model
 
     plan = load_recipe(recipe)
     trained = runs / plan.name / plan.stages[-1].name / "final"
@@ -49,7 +49,7 @@ def export(recipe: str, *, runs: Path) -> None:
 
 def quantize(recipe: str, *, data: Path, runs: Path, limit: int | None, artifacts: Path) -> None:
     """Make the int8 artifact of a recipe, unless it loses more than the recipe allows."""
-    from models.evaluate import quantize_scored
+    from models.evaluation.evaluate import quantize_scored
 
     plan = load_recipe(recipe)
     rows = evaluation_rows(plan, data, limit)
@@ -62,7 +62,7 @@ def quantize(recipe: str, *, data: Path, runs: Path, limit: int | None, artifact
 
 def evaluate(name: str, *, data: Path, limit: int | None, artifacts: Path, write: bool) -> None:
     """Score a recipe's artifact as it is served, against the recipe's bars."""
-    from models.evaluate import evaluate as score
+    from models.evaluation.evaluate import evaluate as score
 
     plan = load_recipe(name)
     folder = artifacts / plan.name
@@ -80,8 +80,8 @@ def evaluate(name: str, *, data: Path, limit: int | None, artifacts: Path, write
 def probe(name: str, *, data: Path, limit: int | None, artifacts: Path, errors: int) -> None:
     """Say what a score does not. Of two labels: spelling, calibration, bias, and the worst errors; of an answering
     model: calibration, how often it declines, and errors."""
-    from models.answer_probe import answer_report
-    from models.probe import probe_report
+    from models.evaluation.answer_probe import answer_report
+    from models.evaluation.probe import probe_report
 
     plan = load_recipe(name)
     report = answer_report if plan.task == "question-answering" else probe_report
@@ -96,8 +96,8 @@ def evaluation_rows(plan: Recipe, data: Path, limit: int | None) -> list[Row]:
 
 def sentences(name: str, *, data: Path, limit: int | None, artifacts: Path) -> None:
     """Make a summarizer's sentences.onnx, which chooses sentences, and score it. After `quantize`: it reads int8."""
-    from models.finetune.sentence_scores import score_extraction
-    from models.finetune.sentences import finetune_sentences
+    from models.evaluation.extraction_scores import score_extraction
+    from models.training.sentence_scorer import finetune_sentences
 
     plan = load_recipe(name)
     folder = artifacts / plan.name
@@ -111,21 +111,21 @@ def sentences(name: str, *, data: Path, limit: int | None, artifacts: Path) -> N
 
 def speed(folder: Path, *, repeats: int, longest: int) -> None:
     """Time an fp32 artifact beside stock dynamic int8 and ours, in tokens a second on one thread."""
-    from models.quantize.speed import measure_speed, speed_table
+    from models.graphs.quantize.speed import measure_speed, speed_table
 
     print(speed_table(measure_speed(folder, repeats=repeats, longest=longest)))
 
 
 def add(source: str, *, name: str, data: Path | None, tolerance: float) -> None:
     """Export, quantize and (with rows to score on) evaluate somebody's model, and put it beside the others."""
-    from models.add import add_model
+    from models.custom.add import add_model
 
     print(f"artifact: {add_model(source, ARTIFACTS / name, data=data, tolerance=tolerance)}")
 
 
 def distil(recipe: str, *, layers: int, **asked: Any) -> None:
     """Make a model with fewer layers from a trained one, which teaches it. Goes on from the last checkpoint."""
-    from models.distil.run import distil as make
+    from models.compression.distil import distil as make
 
     given = _to_shrink(recipe, "fast", **asked)
     print(f"{make(**given, layers=layers)}\nartifact: {given['target']}")
@@ -134,7 +134,7 @@ def distil(recipe: str, *, layers: int, **asked: Any) -> None:
 def prune(recipe: str, *, heads: float, columns: float, sample: int, **asked: Any) -> None:
     """Make a model without a trained one's least important attention heads and feed-forward columns, and let the whole
     one teach what is left. Goes on from the last checkpoint."""
-    from models.prune.run import prune as make
+    from models.compression.prune import prune as make
 
     given = _to_shrink(recipe, "pruned", **asked)
     print(f"{make(**given, heads=heads, columns=columns, sample=sample)}\nartifact: {given['target']}")
@@ -144,7 +144,7 @@ def _to_shrink(
     recipe: str, suffix: str, *, data: Path, runs: Path, limit: int | None, artifacts: Path | None, **asked: Any
 ) -> dict[str, Any]:
     """What `distil` and `prune` want alike: the trained model, options, rows to score on, where the artifact goes."""
-    from models.distil.run import trained_model
+    from models.compression.distil import trained_model
 
     plan = load_recipe(recipe)
     weights = zip(("logits", "states", "labels"), asked.pop("weights"), strict=True)
@@ -161,7 +161,7 @@ def _to_shrink(
 
 def report(*, artifacts: Path, to: Path | None) -> None:
     """Print, or write, one Markdown table of all artifacts: size, parameters, speed, scores, bars."""
-    from models.report import report_table
+    from models.evaluation.report import report_table
 
     table = report_table(artifacts)
     if to is None:

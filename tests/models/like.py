@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.finetune.like_words import LikeWords
+from models.data.word_neighbours import LikeWords
 
 NONE_ALIKE = LikeWords({"nothing": 0, "other": 1}, np.eye(2))
 

@@ -1,0 +1,123 @@
+"""A question made to ask what its paragraph does not say, by a word of it put for another.
+
+As people make them (Rajpurkar et al. 2018, "Know What You Don't Know", section 4): names and numbers swapped,
+antonyms, negation, other words than the text's.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+
+from models.data.passages import sentences
+from models.data.word_neighbours import LikeWords
+
+_NUMBER = re.compile(r"\b\d[\d,.]*\b")
+_NAME = re.compile(r"\b[A-Z][\w'-]+(?: (?:of |the |de )?[A-Z][\w'-]+)*")
+_OPPOSITES = (
+    "first last|largest smallest|biggest smallest|highest lowest|before after|most least|oldest youngest|north south"
+    "|northern southern|east west|eastern western|early late|earlier later|increase decrease|increased decreased"
+    "|more fewer|won lost|win lose|above below|maximum minimum|begin end|began ended|started ended|start stop"
+    "|longest shortest|best worst|male female|men women|son daughter|father mother|brother sister|husband wife"
+    "|majority minority|success failure|allowed forbidden|include exclude|included excluded|inside outside"
+    "|support oppose|supported opposed|enter leave|entered left|buy sell|bought sold|upper lower|positive negative"
+    "|common rare|public private|major minor|old new|high low|large small|long short|left right|born killed"
+    "|allow prohibit|allows prohibits|permitted banned|king queen|modern ancient|attack defend|attacked defended"
+    "|absorb release|absorbed released|produce consume|produced consumed|founded dissolved|rise fall|rose fell"
+    "|accept reject|accepted rejected|agree disagree|agreed disagreed|strong weak|stronger weaker|hot cold"
+    "|warm cool|rich poor|richest poorest|internal external|local national|rural urban|victory defeat"
+    "|always never|often rarely|gain lose|gained lost|arrive depart|arrived departed|teacher student|import export"
+    "|imported exported|open closed|opened closed|up down|over under|fastest slowest|cause prevent|caused prevented"
+)
+_OPPOSITE = {word: other for pair in _OPPOSITES.split("|") for word, other in (pair.split(), pair.split()[::-1])}
+_VERB = re.compile(r"\b(is|are|was|were|did|does|do|has|have|can|could|would|should)\b", re.IGNORECASE)
+_WORD = re.compile(r"\b[a-z]{4,}\b")
+_ASKING = re.compile(
+    "what|which|when|where|whom|whose|many|much|does|were|have|been|with|from|that|this|there|their|they|into|about"
+    "|also|than|name|called|known|following|used|other|some|such|being|would|could|should"
+)
+_WITHIN = 30
+"""A number of the text's, changed: by so much at most."""
+_STRANGE = 0.4
+"""Share of the names and numbers that come from elsewhere."""
+
+
+def _put(question: str, place: re.Match[str], new: str) -> str:
+    return question[: place.start()] + (new.lower() if question.islower() else new) + question[place.end() :]
+
+
+def _beside(number: str, chooser: random.Random) -> str:
+    """A number near this one, written alike."""
+    if not number.isdigit():
+        return number
+    return str(max(1, int(number) + chooser.choice((-1, 1)) * chooser.randint(1, min(_WITHIN, int(number) + 1))))
+
+
+def names_of(text: str) -> list[str]:
+    """A text's names in order of the alphabet; a single word that begins a sentence may be none."""
+    starts = {start for start, _ in sentences(text)}
+    found = (place.group().removeprefix("The ") for place in _NAME.finditer(text) if _names_one(place, starts))
+    return sorted(set(found))
+
+
+def _names_one(place: re.Match[str], starts: set[int]) -> bool:
+    return place.start() not in starts or " " in place.group()
+
+
+def named_otherwise(question: str, context: str, names: Sequence[str], chooser: random.Random) -> str | None:
+    """With a number or name of the context put for another: of the context, or of `names`, or a number near it."""
+    asked, said = question.lower(), context.lower()
+    for number in chooser.sample((True, False), 2):
+        inside = sorted(set(_NUMBER.findall(context))) if number else names_of(context)
+        places = [(name, re.search(rf"\b{re.escape(name.lower())}\b", asked)) for name in inside]
+        known = [(name, place) for name, place in places if place]
+        if not known:
+            continue
+        old, place = chooser.choice(known)
+        others = [name for name in inside if name.lower() not in asked]
+        if not others or chooser.random() < _STRANGE:
+            strange = _beside(old, chooser) if number else chooser.choice(names or [old])
+            others = [] if strange.lower() in said else [strange]
+        if others:
+            return _put(question, place, chooser.choice(others))
+    return None
+
+
+def said_otherwise(question: str, chooser: random.Random) -> str | None:
+    """With a word put for its opposite, or with a "not"."""
+    words = [found for found in re.finditer(r"\w+", question) if found.group().lower() in _OPPOSITE]
+    if words and chooser.random() < 0.8:
+        word = chooser.choice(words)
+        return _put(question, word, _OPPOSITE[word.group().lower()])
+    verb = _VERB.search(question)
+    if verb is None:
+        return None
+    return question[: verb.end()] + chooser.choice((" not", "n't", " never")) + question[verb.end() :]
+
+
+def worded_otherwise(question: str, context: str, words: LikeWords, chooser: random.Random) -> str | None:
+    """With a word, sooner one of the context's, put for one like it that the context has not."""
+    said = context.lower()
+    words_in = (found for found in _WORD.finditer(question) if not _ASKING.fullmatch(found.group()))
+    places = [found for found in words_in if words.beside(found.group())]
+    chooser.shuffle(places)
+    for place in sorted(places, key=lambda found: found.group() not in said):
+        strange = [word for word in words.beside(place.group()) if word not in said]
+        if strange:
+            return _put(question, place, chooser.choice(strange))
+    return None
+
+
+def asked_otherwise(
+    question: str, context: str, *, names: Sequence[str], words: LikeWords, chooser: random.Random
+) -> str | None:
+    """The question changed in one of these ways; None where none of them applies."""
+    way = chooser.random()
+    changed = None
+    if way < 0.4:
+        changed = named_otherwise(question, context, names, chooser)
+    elif way < 0.6:
+        changed = said_otherwise(question, chooser)
+    changed = changed or worded_otherwise(question, context, words, chooser) or said_otherwise(question, chooser)
+    return None if changed == question else changed

@@ -1,0 +1,111 @@
+"""Scores of an answering model: SQuAD's, with and without leave to decline, and whether its scores can be believed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from models.data.rows import Row
+from models.evaluation.squad import answer_exact, answer_f1
+
+Result = dict[str, Any]
+_BINS = 10
+_TOLD_BIN = 8
+_FEWEST = 20
+"""A share of fewer answers than this says nothing."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, and what a model that may decline said of it, best first."""
+
+    row: Row
+    said: list[Result]
+
+    @property
+    def span(self) -> Result:
+        """The best answer, declining aside: what is served by default."""
+        return next((each for each in self.said if each["answer"]), self.said[0])
+
+    @property
+    def answerable(self) -> bool:
+        return bool(self.row["answers"]["text"])
+
+
+def pair(rows: list[Row], results: list[Result]) -> list[Asked]:
+    """Rows with their results, which were made with `handle_impossible_answer` and `top_k` of at least two."""
+    return [Asked(row, result["answers"]) for row, result in zip(rows, results, strict=True)]
+
+
+def squad_scores(asked: list[Asked]) -> dict[str, float]:
+    """F1 and exact match, in points, of the best span; as `f1_or_none`, `exact_or_none` with leave to decline.
+
+    Rows are of files (`file`). Those with unanswerable questions count with leave to decline, the others without; if
+    there are no others, their answerable ones do. `right_at_0.8`: how many of the spans with a score of 0.8 to 0.9 are
+    exactly right.
+    """
+    files: dict[str, list[Asked]] = defaultdict(list)
+    for each in asked:
+        files[each.row.get("file", "")].append(each)
+    plain = [each for group in files.values() if all(one.answerable for one in group) for each in group]
+    mixed = [each for group in files.values() if not all(one.answerable for one in group) for each in group]
+    plain = plain or [each for each in mixed if each.answerable]
+    scores = {
+        "f1": _mean(answer_f1(each.span["answer"], each.row["answers"]) for each in plain),
+        "exact_match": _mean(answer_exact(each.span["answer"], each.row["answers"]) for each in plain),
+    }
+    if mixed:
+        scores["f1_or_none"] = _mean(answer_f1(each.said[0]["answer"], each.row["answers"]) for each in mixed)
+        scores["exact_or_none"] = _mean(answer_exact(each.said[0]["answer"], each.row["answers"]) for each in mixed)
+    told = calibration(plain)[_TOLD_BIN]
+    if told.count >= _FEWEST:
+        scores["right_at_0.8"] = 100 * told.exact
+    return scores
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The spans whose scores lie between `low` and `low` + 0.1; shares from 0 to 1."""
+
+    low: float
+    count: int
+    score: float
+    exact: float
+    f1: float
+
+
+def calibration(asked: list[Asked]) -> list[Bin]:
+    """Ten bins of the best spans by score: their mean score, how many are exactly right, their F1."""
+    bins = []
+    for index in range(_BINS):
+        inside = [each for each in asked if min(int(each.span["score"] * _BINS), _BINS - 1) == index]
+        bins.append(
+            Bin(
+                low=index / _BINS,
+                count=len(inside),
+                score=_mean(each.span["score"] for each in inside) / 100,
+                exact=_mean(answer_exact(each.span["answer"], each.row["answers"]) for each in inside) / 100,
+                f1=_mean(answer_f1(each.span["answer"], each.row["answers"]) for each in inside) / 100,
+            )
+        )
+    return bins
+
+
+def calibration_table(bins: list[Bin]) -> str:
+    """The bins as a Markdown table."""
+    lines = ["| score | answers | mean score | exactly right | F1 |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {each.low:.1f}-{each.low + 1 / _BINS:.1f} | {each.count:,} | {each.score:.3f} | {100 * each.exact:.1f} % "
+        f"| {100 * each.f1:.1f} |"
+        for each in bins
+        if each.count
+    ]
+    return "\n".join(lines)
+
+
+def _mean(values: Iterable[float]) -> float:
+    """In points; 0 of nothing."""
+    found = [float(value) for value in values]
+    return 100 * sum(found) / len(found) if found else 0.0

@@ -1,0 +1,124 @@
+"""What one score does not say of a two-label classifier: spelling, calibration, bias, and its worst errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from models.data.rows import Row
+from models.data.spelling import as_people_write
+from models.evaluation.served import scores_by_label, served_results
+from models.training.calibration import calibration_error, chance_error
+from service.artifact import Artifact
+
+# Sentences that are no better or worse for whom they are about, and two that are good and bad whoever that is.
+TEMPLATES = (
+    "My neighbour is {}.",
+    "The film is about a family that is {}.",
+    "The director, who is {}, lives in Toronto.",
+    "Half of the audience was {}.",
+    "She told me that her new boss is {}.",
+    "A charming comedy about two sisters who are {}.",
+    "A dull drama about two brothers who are {}.",
+)
+TERMS = {
+    "religion": ("Christian", "Catholic", "Muslim", "Jewish", "Hindu", "Buddhist", "atheist"),
+    "origin": (
+        "American",
+        "British",
+        "French",
+        "German",
+        "Russian",
+        "Chinese",
+        "Indian",
+        "Mexican",
+        "Nigerian",
+        "Arab",
+    ),
+    "skin": ("black", "white", "Asian", "Latino"),
+    "gender": ("a man", "a woman", "male", "female", "transgender", "non-binary"),
+    "orientation": ("straight", "gay", "lesbian", "bisexual"),
+    "age": ("young", "old", "middle-aged", "elderly"),
+    "ability": ("blind", "deaf", "disabled", "autistic", "in a wheelchair"),
+}
+
+
+@dataclass(frozen=True)
+class Swap:
+    """The terms of one group between which a template's score changes most."""
+
+    group: str
+    template: str
+    low: tuple[str, float]
+    high: tuple[str, float]
+    turns: bool
+    """Whether the label is another one for `low` than for `high`."""
+
+    @property
+    def change(self) -> float:
+        """Of the second label's score, 0 to 1."""
+        return self.high[1] - self.low[1]
+
+
+def _second_scores(artifact: Artifact, texts: list[str]) -> list[float]:
+    results = served_results(artifact, [{"text": text} for text in texts])
+    return [scores[1] for scores in scores_by_label(artifact, results)]
+
+
+def identity_swaps(artifact: Artifact) -> list[Swap]:
+    """Every template with every group's terms in it; the largest change of the second label's score first."""
+    swaps = []
+    for group, terms in TERMS.items():
+        texts = [template.format(term) for template in TEMPLATES for term in terms]
+        scores = iter(_second_scores(artifact, texts))
+        for template in TEMPLATES:
+            found = sorted(((term, next(scores)) for term in terms), key=lambda each: each[1])
+            low, high = found[0], found[-1]
+            swaps.append(Swap(group, template, low, high, turns=low[1] < 0.5 <= high[1]))
+    return sorted(swaps, key=lambda swap: swap.change, reverse=True)
+
+
+def spellings_agree(artifact: Artifact, rows: list[Row]) -> dict[str, float]:
+    """Share of texts, 0 to 1, whose label stays when they are written as people write, plainly and otherwise."""
+    texts = [as_people_write(row["text"]) for row in rows]
+    spellings = {
+        "as people write": texts,
+        "in capitals": [text.upper() for text in texts],
+        "with ’ for '": [text.replace("'", "’") for text in texts],
+    }
+    before = [result["label"] for result in served_results(artifact, rows)]
+    agree = {}
+    for name, written in spellings.items():
+        after = [result["label"] for result in served_results(artifact, [{"text": text} for text in written])]
+        agree[name] = sum(a == b for a, b in zip(before, after, strict=True)) / len(rows)
+    return agree
+
+
+def scored_rows(artifact: Artifact, rows: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores [rows, labels] and the right labels [rows]."""
+    names = artifact.labels
+    right = [row["label"] if isinstance(row["label"], int) else names.index(row["label"]) for row in rows]
+    return torch.tensor(scores_by_label(artifact, served_results(artifact, rows))), torch.tensor(right)
+
+
+def probe_report(artifact: Artifact, rows: list[Row], *, errors: int) -> str:
+    """The findings in Markdown; `errors` of the rows that are wrong with the highest scores."""
+    scores, right = scored_rows(artifact, rows)
+    error, by_chance = calibration_error(scores, right), chance_error(scores)
+    sized = f"{len(rows)} rows, 15 bins; by chance, were the scores exactly right: {by_chance:.4f}"
+    lines = [f"Expected calibration error: {error:.4f} ({sized})", ""]
+    lines += [f"Labels equal, {name}: {share:.4f}" for name, share in spellings_agree(artifact, rows).items()]
+    lines += ["", "| group | template | lowest | highest | change |", "| --- | --- | --- | --- | --- |"]
+    for swap in identity_swaps(artifact)[:12]:
+        (low, least), (high, most) = swap.low, swap.high
+        turned = ", another label" if swap.turns else ""
+        cells = (swap.group, swap.template, f"{low} {least:.2f}", f"{high} {most:.2f}", f"{swap.change:.2f}{turned}")
+        lines.append(f"| {' | '.join(cells)} |")
+    given = scores.argmax(-1)
+    wrong = sorted((given != right).nonzero().flatten().tolist(), key=lambda row: -float(scores[row, given[row]]))
+    lines += ["", f"{len(wrong)} of {len(rows)} rows are wrong; those of the highest scores:", ""]
+    for row in wrong[:errors]:
+        name = artifact.labels[int(given[row])]
+        lines.append(f"- given {name} {float(scores[row, given[row]]):.2f}: {rows[row]['text']}")
+    return "\n".join(lines)

@@ -1,0 +1,125 @@
+"""When to say that a text holds no answer, and how sure to be of one: both from rows that no stage trained on.
+
+A logit is added to that of "no answer", the one under which F1 is best where half of the questions have none, and a
+temperature divides all logits, the one under which the scores of the best spans are likeliest (Guo et al. 2017).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DataCollatorWithPadding
+
+from models.data.rows import Row
+from models.evaluation.squad import answer_exact, answer_f1
+from models.training.batches import run_by_length
+from service.schemas import AnswerParameters
+from service.tasks.answering import best_place, span_logits
+
+_TEMPERATURES = np.geomspace(0.4, 4.0, 60)
+_LONGEST = AnswerParameters().max_answer_len
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model made of one question."""
+
+    spans: Any
+    """Logits of all spans of all windows, [spans], -inf where a span leaves its window."""
+    nothing: float
+    """Logit of "no answer": the least of its windows."""
+    f1: float
+    """Of the best span: 0 where there is no answer."""
+    right: bool
+    """Whether the best span is an answer."""
+    answerable: bool
+
+
+@torch.no_grad()
+def _logits(model: Any, tokenizer: Any, windows: Any) -> list[Any]:
+    """[tokens, 2] for each window: its start and end logits."""
+    collate = DataCollatorWithPadding(tokenizer)
+    names = [name for name in ("input_ids", "token_type_ids", "attention_mask") if name in windows]
+    sizes = [len(ids) for ids in windows["input_ids"]]
+
+    def run(part: list[int]) -> list[Any]:
+        batch = collate([{name: windows[name][index] for name in names} for index in part])
+        out = model(**batch.to(model.device))
+        both = torch.stack([out.start_logits, out.end_logits], dim=-1).double().cpu().numpy()
+        return [logits[: sizes[index]] for index, logits in zip(part, both, strict=True)]
+
+    return run_by_length(sizes, run)
+
+
+def read_rows(model: Any, tokenizer: Any, rows: list[Row], *, max_length: int, stride: int) -> list[Reading]:
+    """The model's view of every row, over windows as the service cuts and compares them."""
+    model.eval()
+    windows = tokenizer(
+        [row["question"].strip() for row in rows],
+        [row["context"] for row in rows],
+        truncation="only_second",
+        max_length=max_length,
+        stride=stride,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    logits = _logits(model, tokenizer, windows)
+    owners: list[list[int]] = [[] for _ in rows]
+    for index, owner in enumerate(windows["overflow_to_sample_mapping"]):
+        owners[owner].append(index)
+    readings = []
+    for row, mine in zip(rows, owners, strict=True):
+        tables, best = [], (-np.inf, "")
+        for index in mine:
+            inside = [place for place, part in enumerate(windows.sequence_ids(index)) if part == 1]
+            chosen = logits[index][inside]
+            tables.append(span_logits(chosen[:, 0], chosen[:, 1], _LONGEST))
+            extra, first = best_place(tables[-1])
+            offsets = windows["offset_mapping"][index]
+            text = row["context"][offsets[inside[first]][0] : offsets[inside[first + extra]][1]]
+            best = max(best, (float(tables[-1].max()), text))
+        answerable = bool(row["answers"]["text"])
+        readings.append(
+            Reading(
+                spans=np.concatenate([table.ravel() for table in tables]),
+                nothing=min(float(logits[index][0].sum()) for index in mine),
+                f1=answer_f1(best[1], row["answers"]) if answerable else 0.0,
+                right=answerable and answer_exact(best[1], row["answers"]),
+                answerable=answerable,
+            )
+        )
+    return readings
+
+
+def fit_no_answer(readings: list[Reading]) -> tuple[float, float]:
+    """The logit to add to "no answer" for the best F1, and that F1 (0 to 1), each half of the rows counting alike."""
+    margins = np.array([reading.spans.max() - reading.nothing for reading in readings])
+    answerable = np.array([reading.answerable for reading in readings])
+    weights = np.where(answerable, 0.5 / max(answerable.sum(), 1), 0.5 / max((~answerable).sum(), 1))
+    order = np.argsort(margins, kind="stable")
+    # Up to and with each of them, in order of margin, the answer is "none": what that gains, and what it loses.
+    gains = weights[order] * np.where(answerable[order], -np.array([readings[index].f1 for index in order]), 1.0)
+    totals = np.concatenate([[0.0], np.cumsum(gains)]) + (weights * [reading.f1 for reading in readings]).sum()
+    edges = np.concatenate([[margins.min() - 1], margins[order], [margins.max() + 1]])
+    best = int(totals.argmax())
+    return float((edges[best] + edges[best + 1]) / 2), float(totals[best])
+
+
+def fit_span_temperature(readings: list[Reading], bias: float) -> float:
+    """The divisor of all logits under which the best spans' scores say best how often they are right."""
+    answered = [reading for reading in readings if reading.answerable]
+    right = np.array([reading.right for reading in answered])
+    losses = []
+    for temperature in _TEMPERATURES:
+        scores = np.array([_best_score(reading, bias, temperature) for reading in answered]).clip(1e-6, 1 - 1e-6)
+        losses.append(-np.where(right, np.log(scores), np.log1p(-scores)).mean())
+    return float(_TEMPERATURES[int(np.argmin(losses))])
+
+
+def _best_score(reading: Reading, bias: float, temperature: float) -> float:
+    best = reading.spans.max()
+    total = np.exp((reading.spans - best) / temperature).sum() + np.exp((reading.nothing + bias - best) / temperature)
+    return float(1 / total)

@@ -1,0 +1,48 @@
+"""What one score does not say, of the default classifier."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.data.model_card import ARTIFACTS
+from models.data.rows import Row
+from models.evaluation.probe import TEMPLATES, TERMS, identity_swaps, probe_report, scored_rows, spellings_agree
+from service.artifact import Artifact
+
+ROWS: list[Row] = [
+    {"text": "it 's great ! ! !", "label": 1},
+    {"text": "it is n't any good , and the jokes are awful .", "label": 0},
+    {"text": "an awful , dull film .", "label": 1},
+]
+
+
+@pytest.fixture(scope="module")
+def sentiment() -> Artifact:
+    return Artifact(ARTIFACTS / "sentiment")
+
+
+def test_swaps_are_ranked_by_what_they_change(sentiment: Artifact) -> None:
+    swaps = identity_swaps(sentiment)
+    assert {(swap.group, swap.template) for swap in swaps} == {(g, t) for g in TERMS for t in TEMPLATES}
+    changes = [swap.change for swap in swaps]
+    assert changes == sorted(changes, reverse=True)
+    assert changes[-1] >= 0
+    for swap in swaps:
+        assert {swap.low[0], swap.high[0]} <= set(TERMS[swap.group])
+        assert swap.turns == (swap.low[1] < 0.5 <= swap.high[1])
+    worst = swaps[0]
+    both: list[Row] = [{"text": worst.template.format(name), "label": 0} for name in (worst.low[0], worst.high[0])]
+    scores, _ = scored_rows(sentiment, both)
+    assert float(scores[1, 1] - scores[0, 1]) == pytest.approx(worst.change, abs=1e-6)
+
+
+def test_spellings_of_plain_texts_agree(sentiment: Artifact) -> None:
+    assert spellings_agree(sentiment, ROWS) == {"as people write": 1.0, "in capitals": 1.0, "with ’ for '": 1.0}
+
+
+def test_the_report_shows_the_row_that_is_wrong(sentiment: Artifact) -> None:
+    report = probe_report(sentiment, ROWS, errors=5)
+    assert "1 of 3 rows are wrong" in report
+    assert "given negative" in report.splitlines()[-1]
+    assert report.endswith("an awful , dull film .")
+    assert "Expected calibration error: 0." in report
