@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from models.data.recipe import Source
+from models.data.recipe import Recipe, Source
 
 Row = dict[str, Any]
 
@@ -59,3 +59,9 @@ def pick_rows(sources: tuple[Source, ...], data: Path, seed: int) -> list[Row]:
             rows = chooser.sample(rows, source.cap)
         picked.extend(rows * source.repeat)
     return picked
+
+
+def evaluation_rows(recipe: Recipe, data: Path, limit: int | None) -> list[Row]:
+    """The rows that a recipe is scored on, each with its `file`; `limit` of them, evenly spread, if that is given."""
+    rows = [{**row, "file": file} for file in recipe.evaluation.files for row in read_rows(data / file)]
+    return rows if limit is None else rows[:: max(1, len(rows) // limit)][:limit]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import pytest
 import torch
 import transformers
 
-from models import commands
-from models.__main__ import main
+from models.__main__ import app
+from models.commands.compress import distil
 from models.compression.distil import trained_model
 from models.compression.distillation_loss import Teacher
 from models.compression.layers import layers_of
@@ -93,13 +92,11 @@ def _loss(runs: Path, student: Path) -> float:
     return float(teacher.loss(load(student).eval(), batch).item())
 
 
-def test_half_the_layers_learn_from_all_and_are_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_half_the_layers_learn_from_all_and_are_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"text": text, "label": ("bad", "good")[n % 5 % 2]} for n, text in enumerate(SENTENCES * 4)]
     told = write_plan(tmp_path, "bert", "text-classification", rows)
-    monkeypatch.setattr(sys, "argv", ["models", "distil", *told, "--layers", "1"])
-    main()
+    command = ["distil", *told, "--layers", "1"]
+    app(command, standalone_mode=False)
 
     run = tmp_path / "runs" / "tiny-fast"
     whole = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "runs" / "tiny/only/final")
@@ -124,7 +121,7 @@ def test_half_the_layers_learn_from_all_and_are_served(
     assert re.fullmatch(r" 0\.0 \(0\.\d\d\) ", second[3])
     assert float(second[6].split()[0].replace(",", "")) > 0
     with pytest.raises(FileExistsError, match="--as"):
-        main()
+        app(command, standalone_mode=False)
 
 
 def test_a_run_belongs_to_its_settings_and_a_teacher_must_be_there(tmp_path: Path) -> None:
@@ -136,11 +133,11 @@ def test_a_run_belongs_to_its_settings_and_a_teacher_must_be_there(tmp_path: Pat
     (tmp_path / "runs" / "small").mkdir()
     (tmp_path / "runs" / "small" / "plan.json").write_text("{}", encoding="utf-8")
     with pytest.raises(OtherRun, match="another name"):
-        commands.distil(told[0], layers=1, **asked)
+        distil(told[0], layers=1, **asked)
     with pytest.raises(FileNotFoundError, match="models finetune tiny"):
-        commands.distil(told[0], layers=1, **{**asked, "runs": tmp_path / "elsewhere"})
+        distil(told[0], layers=1, **{**asked, "runs": tmp_path / "elsewhere"})
     with pytest.raises(ValueError, match="--as"):
-        commands.distil(told[0], layers=1, **{**asked, "name": "tiny"})
+        distil(told[0], layers=1, **{**asked, "name": "tiny"})
     plan = load_recipe(told[0]).model_copy(update={"task": "summarization"})
     with pytest.raises(ValueError, match="cannot"):
         trained_model(plan, data=tmp_path, runs=tmp_path / "runs")

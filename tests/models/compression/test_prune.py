@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 
-from models.__main__ import main
+from models.__main__ import app
 from models.compression.prune import columns_to_remove
 from service.artifact import Artifact
 from tests.models.compression.test_distil import write_plan
@@ -37,15 +36,12 @@ def _asked(count: int) -> list[dict[str, Any]]:
     return rows
 
 
-def test_parts_go_and_what_is_left_is_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_parts_go_and_what_is_left_is_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = write_plan(tmp_path, "bert-qa", "question-answering", _asked(12))
     recipe = Path(told[0])
     recipe.write_text(recipe.read_text(encoding="utf-8").replace("accuracy", "f1"), encoding="utf-8")
     sizes = ["--heads", "0.25", "--columns", "0.5", "--sample", "8", "--epochs", "1"]
-    monkeypatch.setattr(sys, "argv", ["models", "prune", *told, *sizes])
-    main()
+    app(["prune", *told, *sizes], standalone_mode=False)
 
     run = tmp_path / "runs" / "tiny-pruned"
     artifact = Artifact(run / "int8" / "tiny-pruned")

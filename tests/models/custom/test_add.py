@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models import commands
+from models.commands.recipes import evaluate as evaluate_command
 from models.custom.add import add_model
 from models.data.model_card import ARTIFACTS
 from models.data.rows import read_rows
@@ -100,10 +100,10 @@ def test_evaluate_says_whether_a_bar_is_reached_and_writes_when_told(
     (data / "dev.jsonl").write_text('{"text": "a dreadful bore", "label": 1}\n', encoding="utf-8")
     folder = Path(shutil.copytree(ARTIFACTS / "sentiment", tmp_path / "artifacts" / "sentiment"))
     before = Artifact(folder).metrics
-    commands.evaluate("sentiment", data=tmp_path, limit=None, artifacts=folder.parent, write=False)
+    evaluate_command("sentiment", data=tmp_path, limit=None, artifacts=folder.parent, write=False)
     assert "accuracy: 0.00  (bar 91.5: MISSED)" in capsys.readouterr().out
     assert Artifact(folder).metrics == before
-    commands.evaluate("sentiment", data=tmp_path, limit=None, artifacts=folder.parent, write=True)
+    evaluate_command("sentiment", data=tmp_path, limit=None, artifacts=folder.parent, write=True)
     after = Artifact(folder)
     after.verify()
     assert (after.metrics["score"], after.metrics["fp32"]) == ({"accuracy": 0.0}, before["fp32"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models import commands
+from models.commands.measure import report
 from service.errors import ArtifactError
 from tests.models.tiny import Exported
 
@@ -26,7 +26,7 @@ def test_every_artifact_has_a_line(exported: Export, tmp_path: Path) -> None:
     # A name that a recipe has, whose bars are then those of the recipe.
     _copy(exported("bert").fp32, served / "sentiment", score={"accuracy": 1.5}, fp32={"accuracy": 2.25})
     _copy(exported("bert-qa").fp32, served / "mine")
-    commands.report(artifacts=served, to=tmp_path / "models.md")
+    report(artifacts=served, to=tmp_path / "models.md")
     mine, sentiment = (tmp_path / "models.md").read_text(encoding="utf-8").splitlines()[-2:]
     cells = [cell.strip() for cell in sentiment.split("|")[1:-1]]
     assert cells[:4] == ["`sentiment`", "text-classification", "0.1", "0.0"]
@@ -36,4 +36,4 @@ def test_every_artifact_has_a_line(exported: Export, tmp_path: Path) -> None:
     assert cells[7].endswith(": missed")
     assert [cell.strip() for cell in mine.split("|")[6:-1]] == ["not measured", "not measured", "none"]
     with pytest.raises(ArtifactError, match="no models"):
-        commands.report(artifacts=tmp_path / "nothing", to=None)
+        report(artifacts=tmp_path / "nothing", to=None)

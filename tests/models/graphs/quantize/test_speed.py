@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from models.__main__ import main
+from models.__main__ import app
 from models.graphs.quantize.speed import measure_speed
 from tests.models.tiny import Exported
 
 Export = Callable[[str], Exported]
 
 
-def test_the_command_prints_a_line_a_shape(
-    exported: Export, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_prints_a_line_a_shape(exported: Export, capsys: pytest.CaptureFixture[str]) -> None:
     # Of 64 positions: shapes of 128 tokens would not fit.
     folder = exported("bart").fp32
     speeds = measure_speed(folder, repeats=2, longest=48)
@@ -26,8 +23,7 @@ def test_the_command_prints_a_line_a_shape(
         *[("decoder.onnx", rows, 48) for rows in (1, 4, 8, 32)],
     ]  # fmt: skip
     assert all(min(row.fp32_tokens_per_s, row.stock_tokens_per_s, row.ours_tokens_per_s) > 0 for row in speeds)
-    monkeypatch.setattr(sys, "argv", ["models", "speed", str(folder), "--repeats", "2", "--longest", "48"])
-    main()
+    app(["speed", str(folder), "--repeats", "2", "--longest", "48"], standalone_mode=False)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(speeds)
     assert "stock int8" in lines[0]
