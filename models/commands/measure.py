@@ -28,14 +28,15 @@ def probe(
     artifacts: ArtifactsFolder = ARTIFACTS,
     errors: Annotated[int, Option(help="how many wrong answers to print")] = 20,
 ) -> None:
-    """Say what a score does not. Of two labels: spelling, calibration, bias, and the worst errors; of an answering
-    model: calibration, how often it declines, and errors."""
-    from models.evaluation.answer_probe import answer_report
+    """Print what a model's score leaves out.
+
+    Of a classifier with two labels: calibration, spelling, bias and the worst errors. Of a model that answers
+    questions: calibration, how often it declines, and errors.
+    """
     from models.evaluation.probe import probe_report
 
     plan = load_recipe(name)
-    report = answer_report if plan.task == "question-answering" else probe_report
-    print(report(Artifact(artifacts / plan.name), evaluation_rows(plan, data, limit), errors=errors))
+    print(probe_report(Artifact(artifacts / plan.name), evaluation_rows(plan, data, limit), errors=errors))
 
 
 def speed(

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+import string
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from models.data.rows import Row
-from models.evaluation.squad import answer_exact, answer_f1
 
 Result = dict[str, Any]
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _BINS = 10
 _TOLD_BIN = 8
 _FEWEST = 20
 """A share of fewer answers than this says nothing."""
+
+
+def normalized(text: str) -> str:
+    """Lower case, without punctuation, articles and doubled spaces."""
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
+
+
+def _f1(given: str, wanted: str) -> float:
+    given_words, wanted_words = normalized(given).split(), normalized(wanted).split()
+    if not given_words or not wanted_words:
+        return float(given_words == wanted_words)
+    shared = sum((Counter(given_words) & Counter(wanted_words)).values())
+    return 2 * shared / (len(given_words) + len(wanted_words))
+
+
+def answer_f1(given: str, answers: dict[str, Any]) -> float:
+    """F1 of the words, 0 to 1, with the nearest of the references; "" is right where there are none."""
+    return max(_f1(given, wanted) for wanted in answers["text"] or [""])
+
+
+def answer_exact(given: str, answers: dict[str, Any]) -> bool:
+    """Whether it is one of the references; "" is right where there are none."""
+    return any(normalized(given) == normalized(wanted) for wanted in answers["text"] or [""])
 
 
 @dataclass(frozen=True)

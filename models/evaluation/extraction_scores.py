@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from models.data.rows import Row
 from models.evaluation.sentence_vectors import SentenceReader
-from models.training.sentence_scorer import GRAPH
+from service.artifact import Artifact
 from service.extraction import choose, features
 from service.model import Graph
 
@@ -22,9 +22,12 @@ def score_extraction(folder: Path, rows: Iterable[Row], *, count: int = 1) -> di
     """ROUGE F-measures in points, without stemming, of `count` sentences against each row's "summary".
 
     By how they were chosen: "chosen" by sentences.onnx, "lead" the first ones, and for one sentence "best", the one
-    with the highest ROUGE-1.
+    with the highest ROUGE-1. Raises FileNotFoundError for a folder without a scorer.
     """
-    reader, graph = SentenceReader(folder), Graph(folder / GRAPH)
+    scorer_path = Artifact(folder).sentence_scorer
+    if scorer_path is None:
+        raise FileNotFoundError(f"{folder} holds no scorer of sentences: python -m models sentences makes it")
+    reader, graph = SentenceReader(folder), Graph(scorer_path)
     scorer = RougeScorer(list(_MEASURES), use_stemmer=False)
     found: dict[str, list[list[float]]] = {"chosen": [], "lead": [], "best": []}
     for row in tqdm(list(rows), desc="choosing sentences", unit="text", mininterval=5):

@@ -1,16 +1,33 @@
-"""What one score does not say of a two-label classifier: spelling, calibration, bias, and its worst errors."""
+"""What scores leave out.
+
+Of a classifier with two labels: calibration, spelling, bias and its worst errors. Of a model that answers questions:
+calibration, how often it declines, and errors.
+"""
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 import torch
 
 from models.data.rows import Row
 from models.data.spelling import as_people_write
+from models.evaluation.answer_scores import (
+    Asked,
+    answer_exact,
+    answer_f1,
+    calibration,
+    calibration_table,
+    pair,
+    squad_scores,
+)
+from models.evaluation.calibration_error import calibration_error, chance_error
 from models.evaluation.served import scores_by_label, served_results
-from models.training.calibration import calibration_error, chance_error
 from service.artifact import Artifact
+
+_AROUND_CHARS = 60
+_SEED = 5
 
 # Sentences that are no better or worse for whom they are about, and two that are good and bad whoever that is.
 TEMPLATES = (
@@ -102,7 +119,7 @@ def scored_rows(artifact: Artifact, rows: list[Row]) -> tuple[torch.Tensor, torc
     return torch.tensor(scores_by_label(artifact, served_results(artifact, rows))), torch.tensor(right)
 
 
-def probe_report(artifact: Artifact, rows: list[Row], *, errors: int) -> str:
+def _classifier_report(artifact: Artifact, rows: list[Row], errors: int) -> str:
     """The findings in Markdown; `errors` of the rows that are wrong with the highest scores."""
     scores, right = scored_rows(artifact, rows)
     error, by_chance = calibration_error(scores, right), chance_error(scores)
@@ -122,3 +139,64 @@ def probe_report(artifact: Artifact, rows: list[Row], *, errors: int) -> str:
         name = artifact.labels[int(given[row])]
         lines.append(f"- given {name} {float(scores[row, given[row]]):.2f}: {rows[row]['text']}")
     return "\n".join(lines)
+
+
+def _declining(asked: list[Asked]) -> str:
+    none = [each for each in asked if not each.answerable]
+    some = [each for each in asked if each.answerable]
+    if not none or not some:
+        return ""
+    told = sum(not each.said[0]["answer"] for each in none) / len(none)
+    withheld = sum(not each.said[0]["answer"] for each in some) / len(some)
+    return (
+        f'With leave to decline it says "no answer" to {100 * told:.1f} % of the {len(none):,} questions that have '
+        f"none and to {100 * withheld:.1f} % of the {len(some):,} that have one."
+    )
+
+
+def _error(each: Asked) -> str:
+    said, context = each.span, each.row["context"]
+    wanted = each.row["answers"]
+    begin = wanted["answer_start"][0]
+    around = context[max(0, begin - _AROUND_CHARS) : begin + len(wanted["text"][0]) + _AROUND_CHARS]
+    return (
+        f"- {each.row['question'].strip()}\n  said {said['answer']!r} ({said['score']:.2f}), "
+        f"wanted {' or '.join(repr(text) for text in dict.fromkeys(wanted['text']))}\n  … {' '.join(around.split())} …"
+    )
+
+
+def errors_of(asked: list[Asked], count: int) -> list[Asked]:
+    """`count` of the answers that share less than half of their words with the reference, picked by a fixed seed."""
+    wrong = [
+        each
+        for each in asked
+        if each.answerable
+        and not answer_exact(each.span["answer"], each.row["answers"])
+        and answer_f1(each.span["answer"], each.row["answers"]) < 0.5
+    ]
+    return random.Random(_SEED).sample(wrong, min(count, len(wrong)))
+
+
+def _answer_report(artifact: Artifact, rows: list[Row], errors: int) -> str:
+    """Scores, a table of calibration, how often it declines, and `errors` wrong answers, as Markdown."""
+    asked = pair(rows, served_results(artifact, rows))
+    scores = ", ".join(f"{name} {value:.2f}" for name, value in squad_scores(asked).items())
+    parts = [
+        f"{len(rows):,} questions: {scores}",
+        calibration_table(calibration([each for each in asked if each.answerable])),
+        _declining(asked),
+        "\n".join(_error(each) for each in errors_of(asked, errors)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def probe_report(artifact: Artifact, rows: list[Row], *, errors: int) -> str:
+    """What the artifact's scores on `rows` leave out, in Markdown, with at most `errors` wrong answers.
+
+    Raises ArtifactError for a folder that cannot be served, ValueError for a model that is neither of the two kinds.
+    """
+    if artifact.task == "question-answering":
+        return _answer_report(artifact, rows, errors)
+    if artifact.task == "text-classification" and len(artifact.labels) == 2:
+        return _classifier_report(artifact, rows, errors)
+    raise ValueError(f"{artifact.name}: only classifiers with two labels and models that answer questions are probed")

@@ -14,7 +14,7 @@ import torch
 from transformers import DataCollatorWithPadding
 
 from models.data.rows import Row
-from models.evaluation.squad import answer_exact, answer_f1
+from models.evaluation.answer_scores import answer_exact, answer_f1
 from models.training.batches import run_by_length
 from service.schemas import AnswerParameters
 from service.tasks.answering import best_place, span_logits

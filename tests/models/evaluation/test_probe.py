@@ -1,13 +1,27 @@
-"""What one score does not say, of the default classifier."""
+"""What scores leave out, of the default classifier and of a tiny model that answers questions."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from models.data.model_card import ARTIFACTS
 from models.data.rows import Row
-from models.evaluation.probe import TEMPLATES, TERMS, identity_swaps, probe_report, scored_rows, spellings_agree
+from models.evaluation.answer_scores import pair
+from models.evaluation.probe import (
+    TEMPLATES,
+    TERMS,
+    errors_of,
+    identity_swaps,
+    probe_report,
+    scored_rows,
+    spellings_agree,
+)
 from service.artifact import Artifact
+from tests.models.evaluation.test_answer_scores import row, said
+from tests.models.tiny import SENTENCES, Exported
 
 ROWS: list[Row] = [
     {"text": "it 's great ! ! !", "label": 1},
@@ -46,3 +60,31 @@ def test_the_report_shows_the_row_that_is_wrong(sentiment: Artifact) -> None:
     assert "given negative" in report.splitlines()[-1]
     assert report.endswith("an awful , dull film .")
     assert "Expected calibration error: 0." in report
+
+
+def test_errors_are_answers_that_share_little_with_the_reference() -> None:
+    rows = [row("Paris"), row("the Paris"), row("Paris"), row(None)]
+    results = [said(("big", 0.9)), said(("Paris", 0.9)), said(("Paris is big", 0.9)), said(("big", 0.9))]
+    assert [each.span["answer"] for each in errors_of(pair(rows, results), 9)] == ["big"]
+    assert errors_of(pair(rows, results), 0) == []
+
+
+def test_a_report_is_made_through_the_service(exported: Callable[[str], Exported]) -> None:
+    artifact = Artifact(exported("bert-qa").fp32)
+    rows: list[dict[str, Any]] = [
+        {
+            "question": SENTENCES[2],
+            "context": SENTENCES[place],
+            "answers": {"text": ["nowhere"], "answer_start": [0]} if place else {"text": [], "answer_start": []},
+        }
+        for place in range(4)
+    ]
+    report = probe_report(artifact, rows, errors=2)
+    assert report.startswith("4 questions: f1 0.00, exact_match 0.00, f1_or_none ")
+    assert "of the 1 questions that have none and to" in report
+    assert report.count("wanted 'nowhere'") == 2
+
+
+def test_a_summarizer_cannot_be_probed() -> None:
+    with pytest.raises(ValueError, match="summarizer: only classifiers"):
+        probe_report(Artifact(ARTIFACTS / "summarizer"), [], errors=0)
