@@ -22,8 +22,7 @@ from models.commands.options import (
     Temperature,
     Tolerance,
 )
-from models.compression.options import Lesson
-from models.compression.options import Options as Smaller
+from models.compression.student import LossWeights, StudentOptions
 from models.data.recipe import load_recipe
 from models.data.rows import evaluation_rows
 
@@ -41,21 +40,21 @@ def distil(
     learning_rate: LearningRate = None,
     dropout: Dropout = None,
     tolerance: Tolerance = None,
-    temperature: Temperature = Lesson.temperature,
+    temperature: Temperature = LossWeights.temperature,
     weights: LossShares = WEIGHTS,
 ) -> None:
     """Make a model with fewer layers from a trained one, which teaches it. Goes on from the last checkpoint."""
+    from models.compression.compress import trained_model
     from models.compression.distil import distil as make
-    from models.compression.distil import trained_model
 
     plan = load_recipe(recipe)
-    options = Smaller(
+    options = StudentOptions(
         name=name or f"{plan.name}-fast",
         epochs=epochs,
         learning_rate=learning_rate,
         dropout=dropout,
         tolerance=tolerance,
-        lesson=Lesson(temperature, *weights),
+        loss_weights=LossWeights(temperature, *weights),
     )
     target = (artifacts or runs / options.name / "int8") / options.name
     teacher, rows = trained_model(plan, data=data, runs=runs), evaluation_rows(plan, data, limit)
@@ -77,22 +76,22 @@ def prune(
     learning_rate: LearningRate = None,
     dropout: Dropout = None,
     tolerance: Tolerance = None,
-    temperature: Temperature = Lesson.temperature,
+    temperature: Temperature = LossWeights.temperature,
     weights: LossShares = WEIGHTS,
 ) -> None:
     """Make a model without a trained one's least important attention heads and feed-forward columns, and let the whole
     one teach what is left. Goes on from the last checkpoint."""
-    from models.compression.distil import trained_model
+    from models.compression.compress import trained_model
     from models.compression.prune import prune as make
 
     plan = load_recipe(recipe)
-    options = Smaller(
+    options = StudentOptions(
         name=name or f"{plan.name}-pruned",
         epochs=epochs,
         learning_rate=learning_rate,
         dropout=dropout,
         tolerance=tolerance,
-        lesson=Lesson(temperature, *weights),
+        loss_weights=LossWeights(temperature, *weights),
     )
     target = (artifacts or runs / options.name / "int8") / options.name
     teacher, rows = trained_model(plan, data=data, runs=runs), evaluation_rows(plan, data, limit)

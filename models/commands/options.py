@@ -7,10 +7,10 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from models.compression.options import Lesson
+from models.compression.student import LossWeights
 
 DATA, RUNS = Path("data"), Path("runs")
-WEIGHTS = (Lesson.logits, Lesson.states, Lesson.labels)
+WEIGHTS = (LossWeights.logits, LossWeights.states, LossWeights.labels)
 
 RecipeName = Annotated[str, Argument(help="name of a recipe in models/recipes, or a .toml file")]
 DataFolder = Annotated[Path, Option("--data", help="folder with the recipe's data files")]

@@ -1,4 +1,4 @@
-"""What each head and each feed-forward column is worth: the first-order estimate of the loss without it.
+"""Importance of each attention head and feed-forward column: the first-order estimate of the loss without it.
 
 Michel et al. 2019, "Are Sixteen Heads Really Better than One?"; Molchanov et al. 2019, "Importance Estimation for
 Neural Network Pruning". A part's output times the loss's gradient there is what the loss would change by if the output
@@ -19,7 +19,7 @@ from models.compression.parts import parts_of
 
 @dataclass(frozen=True)
 class Importance:
-    """Of one layer's parts, relative to each other."""
+    """Importance of the parts of one layer; only their ratios mean something."""
 
     heads: Tensor
     """[heads]"""
@@ -28,7 +28,7 @@ class Importance:
 
 
 class _Inputs:
-    """What linear layers read in a pass, kept with its gradient."""
+    """Records the inputs of linear layers in a forward pass, with their gradients."""
 
     def __init__(self, linears: list[Any]) -> None:
         self.seen: list[Tensor] = []
@@ -43,15 +43,18 @@ class _Inputs:
             hook.remove()
 
 
-def _worth(inputs: Tensor, width: int) -> Tensor:
-    """Sum over rows of what each `width` of the inputs [rows, tokens, inputs] adds to the loss -> [inputs / width]."""
+def _contribution(inputs: Tensor, width: int) -> Tensor:
+    """Sum over rows of |input x gradient|, in groups of `width`: inputs [rows, tokens, inputs] -> [inputs / width]."""
     assert inputs.grad is not None
     by_row = (inputs * inputs.grad).sum(1)
     return by_row.view(len(by_row), -1, width).sum(-1).abs().sum(0).detach()
 
 
 def importances(model: Any, batches: Iterable[dict[str, Tensor]]) -> list[Importance]:
-    """Each layer's parts by the model's own loss on batches with targets. Raises UnknownArchitecture."""
+    """Estimate every layer's importances from the model's loss on batches with targets.
+
+    Raises UnknownArchitecture.
+    """
     model.eval()
     width = model.config.hidden_size // model.config.num_attention_heads
     readers = [reader for each in parts_of(model) for reader in ((each.mixed, width), (each.down, 1))]
@@ -65,11 +68,11 @@ def importances(model: Any, batches: Iterable[dict[str, Tensor]]) -> list[Import
         finally:
             inputs.close()
         for total, seen, (_, size) in zip(totals, inputs.seen, readers, strict=True):
-            total += _worth(seen, size)
+            total += _contribution(seen, size)
     model.zero_grad()
     return [Importance(heads, columns) for heads, columns in zip(totals[::2], totals[1::2], strict=True)]
 
 
-def least(worth: Tensor, count: int) -> list[int]:
-    """The `count` parts that are worth least, in their order."""
+def least_important(worth: Tensor, count: int) -> list[int]:
+    """The `count` least important parts, in their order."""
     return sorted(worth.argsort()[:count].tolist())

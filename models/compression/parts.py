@@ -61,7 +61,7 @@ def parts_of(model: Any) -> list[Parts]:
 
 
 def remove_parts(model: Any, heads: Sequence[Sequence[int]], columns: Sequence[Sequence[int]]) -> None:
-    """Take heads and columns out of each layer, the same number everywhere; the matrices get smaller.
+    """Take heads and columns out of each layer, the same number everywhere; the matrices get compression.
 
     The configuration remembers which heads went (`pruned_heads`) and how many columns are left, so that transformers
     loads the model again. Raises UnknownArchitecture.

@@ -1,4 +1,4 @@
-"""From a trained model to one with fewer heads and columns: worth by worth, then what the whole one teaches it."""
+"""A model without the least important heads and columns of a trained one, which then teaches it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from transformers import AutoTokenizer, DataCollatorWithPadding
 
-from models.compression.distil import Smaller, Trained, make_smaller
-from models.compression.importance import importances, least
-from models.compression.options import Options
+from models.compression.compress import Compression, TrainedModel, compress
+from models.compression.importance import importances, least_important
 from models.compression.parts import remove_parts
+from models.compression.student import StudentOptions
 from models.data.recipe import Recipe, Stage
 from models.data.rows import Row
 from models.training import classification, question_answering
@@ -33,7 +33,7 @@ def columns_to_remove(total: int, share: float) -> int:
     return total - (round(left / _ROUND) * _ROUND if share and left > _ROUND else round(left))
 
 
-def _batches(trained: Trained, rows: int) -> Iterator[Any]:
+def _batches(trained: TrainedModel, rows: int) -> Iterator[Any]:
     """So many of the last stage's training rows, by its seed, as batches with targets."""
     stage = trained.recipe.stages[-1]
     features = _FEATURES[trained.recipe.task](trained.recipe, stage, str(trained.folder), trained.data)
@@ -44,12 +44,20 @@ def _batches(trained: Trained, rows: int) -> Iterator[Any]:
 
 
 def prune(
-    teacher: Trained, options: Options, *, heads: float, columns: float, sample: int, rows: list[Row], target: Path
+    teacher: TrainedModel,
+    options: StudentOptions,
+    *,
+    heads: float,
+    columns: float,
+    sample: int,
+    rows: list[Row],
+    target: Path,
 ) -> str:
-    """Make a model without the least worthy `heads` and `columns`, shares of 0 to 1, of every layer.
+    """Make a model without the least important heads and columns of every layer; return the comparison table.
 
-    What they are worth is told by `sample` training rows; then the whole model teaches what is left. As `make_smaller`,
-    UnknownArchitecture, and ValueError for shares that leave nothing.
+    `heads` and `columns` are shares, from 0 to below 1. Importance is estimated on `sample` training rows; then the
+    whole model teaches what is left. Raises what `compress` raises, UnknownArchitecture, and ValueError for other
+    shares.
     """
     if not (0 <= heads < 1 and 0 <= columns < 1):
         raise ValueError(f"{heads:g} of the heads and {columns:g} of the columns: shares of 0 up to 1 are wanted")
@@ -57,17 +65,19 @@ def prune(
     fewer_heads = min(round(config.num_attention_heads * heads), config.num_attention_heads - 1)
 
     def shrink(model: Any) -> None:
-        worths = importances(model, _batches(teacher, sample))
-        fewer_columns = columns_to_remove(len(worths[0].columns), columns)
+        importance = importances(model, _batches(teacher, sample))
+        fewer_columns = columns_to_remove(len(importance[0].columns), columns)
         remove_parts(
             model,
-            [least(worth.heads, fewer_heads) for worth in worths],
-            [least(worth.columns, fewer_columns) for worth in worths],
+            [least_important(layer.heads, fewer_heads) for layer in importance],
+            [least_important(layer.columns, fewer_columns) for layer in importance],
         )
 
-    of = f"`{teacher.recipe.name}`"
-    said = f"{of} without {heads:.0%} of its heads and {columns:.0%} of its feed-forward columns, taught by all of it"
+    name = f"`{teacher.recipe.name}`"
+    made_from = (
+        f"{name} without {heads:.0%} of its heads and {columns:.0%} of its feed-forward columns, taught by all of it"
+    )
     sizes = f"--heads {heads:g} --columns {columns:g} --sample {sample}"
     command = f"python -m models prune {teacher.recipe.name} {sizes}{options.flags}"
     layers = tuple(range(config.num_hidden_layers))
-    return make_smaller(teacher, Smaller(shrink, layers, said, command), options, rows=rows, target=target)
+    return compress(teacher, Compression(shrink, layers, made_from, command), options, rows=rows, target=target)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from models.data.passages import sentences
-from models.data.word_neighbours import LikeWords
+from models.data.word_neighbours import WordNeighbours
 
 _NUMBER = re.compile(r"\b\d[\d,.]*\b")
 _NAME = re.compile(r"\b[A-Z][\w'-]+(?: (?:of |the |de )?[A-Z][\w'-]+)*")
@@ -65,7 +65,7 @@ def _names_one(place: re.Match[str], starts: set[int]) -> bool:
     return place.start() not in starts or " " in place.group()
 
 
-def named_otherwise(question: str, context: str, names: Sequence[str], chooser: random.Random) -> str | None:
+def swap_name(question: str, context: str, names: Sequence[str], chooser: random.Random) -> str | None:
     """With a number or name of the context put for another: of the context, or of `names`, or a number near it."""
     asked, said = question.lower(), context.lower()
     for number in chooser.sample((True, False), 2):
@@ -84,7 +84,7 @@ def named_otherwise(question: str, context: str, names: Sequence[str], chooser: 
     return None
 
 
-def said_otherwise(question: str, chooser: random.Random) -> str | None:
+def negate(question: str, chooser: random.Random) -> str | None:
     """With a word put for its opposite, or with a "not"."""
     words = [found for found in re.finditer(r"\w+", question) if found.group().lower() in _OPPOSITE]
     if words and chooser.random() < 0.8:
@@ -96,28 +96,28 @@ def said_otherwise(question: str, chooser: random.Random) -> str | None:
     return question[: verb.end()] + chooser.choice((" not", "n't", " never")) + question[verb.end() :]
 
 
-def worded_otherwise(question: str, context: str, words: LikeWords, chooser: random.Random) -> str | None:
+def replace_word(question: str, context: str, words: WordNeighbours, chooser: random.Random) -> str | None:
     """With a word, sooner one of the context's, put for one like it that the context has not."""
     said = context.lower()
     words_in = (found for found in _WORD.finditer(question) if not _ASKING.fullmatch(found.group()))
-    places = [found for found in words_in if words.beside(found.group())]
+    places = [found for found in words_in if words.neighbours(found.group())]
     chooser.shuffle(places)
     for place in sorted(places, key=lambda found: found.group() not in said):
-        strange = [word for word in words.beside(place.group()) if word not in said]
+        strange = [word for word in words.neighbours(place.group()) if word not in said]
         if strange:
             return _put(question, place, chooser.choice(strange))
     return None
 
 
-def asked_otherwise(
-    question: str, context: str, *, names: Sequence[str], words: LikeWords, chooser: random.Random
+def edit_question(
+    question: str, context: str, *, names: Sequence[str], words: WordNeighbours, chooser: random.Random
 ) -> str | None:
     """The question changed in one of these ways; None where none of them applies."""
     way = chooser.random()
     changed = None
     if way < 0.4:
-        changed = named_otherwise(question, context, names, chooser)
+        changed = swap_name(question, context, names, chooser)
     elif way < 0.6:
-        changed = said_otherwise(question, chooser)
-    changed = changed or worded_otherwise(question, context, words, chooser) or said_otherwise(question, chooser)
+        changed = negate(question, chooser)
+    changed = changed or replace_word(question, context, words, chooser) or negate(question, chooser)
     return None if changed == question else changed

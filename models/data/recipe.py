@@ -61,7 +61,7 @@ class Training(_Section):
     """What only one task's training knows, such as `no_answer` for question answering."""
 
 
-class Teaching(_Section):
+class TeacherSettings(_Section):
     """A model of the same task, whose answers to a stage's rows are learnt beside the rows' own."""
 
     recipe: str | None = None
@@ -81,7 +81,7 @@ class Stage(_Section):
     name: str
     sources: tuple[Source, ...]
     training: Training
-    teacher: Teaching | None = None
+    teacher: TeacherSettings | None = None
     """For encoders with a head."""
     begins: str | None = None
     """The earlier stage from whose weights it starts; None: the one before it."""

@@ -13,11 +13,11 @@ from collections import defaultdict
 from typing import Any
 
 from models.data.passages import sentences
-from models.data.question_edits import asked_otherwise, names_of
+from models.data.question_edits import edit_question, names_of
 from models.data.rows import Row
-from models.data.word_neighbours import LikeWords
+from models.data.word_neighbours import WordNeighbours
 
-_NOBODY: dict[str, list[Any]] = {"text": [], "answer_start": []}
+_NO_ANSWER: dict[str, list[Any]] = {"text": [], "answer_start": []}
 _WORD = re.compile(r"\w{4,}")
 _MOST_CONTEXTS = 400
 """A word that stands in more contexts than this says little of a topic."""
@@ -25,7 +25,7 @@ _LEAST_CHARS, _MOST_CHARS = 60, 1200
 
 
 def _without_answer(row: Row, question: str, context: str) -> Row:
-    return {"src": row.get("src", ""), "question": question, "context": context, "answers": _NOBODY}
+    return {"src": row.get("src", ""), "question": question, "context": context, "answers": _NO_ANSWER}
 
 
 def _removed(row: Row) -> Row | None:
@@ -37,9 +37,9 @@ def _removed(row: Row) -> Row | None:
     return _without_answer(row, row["question"], left)
 
 
-def _swapped(row: Row, names: list[str], words: LikeWords, chooser: random.Random) -> Row | None:
+def _swapped(row: Row, names: list[str], words: WordNeighbours, chooser: random.Random) -> Row | None:
     """The question made to ask what its paragraph does not say."""
-    changed = asked_otherwise(row["question"], row["context"], names=names, words=words, chooser=chooser)
+    changed = edit_question(row["question"], row["context"], names=names, words=words, chooser=chooser)
     return None if changed is None else _without_answer(row, changed, row["context"])
 
 
@@ -71,7 +71,7 @@ class _Topics:
 
 
 def hard_unanswerable_rows(
-    rows: list[Row], words: LikeWords, *, removed: float, alike: float, swapped: float, seed: int
+    rows: list[Row], words: WordNeighbours, *, removed: float, alike: float, swapped: float, seed: int
 ) -> list[Row]:
     """Rows without an answer, at most these shares of the answered `rows`: the answer's sentences removed, another
     paragraph of like topic, a name, number or word of the question swapped."""

@@ -19,7 +19,7 @@ def _ending(word: str) -> str:
     return next((ending for ending in _INFLECTED if word.endswith(ending)), "")
 
 
-class LikeWords:
+class WordNeighbours:
     """A vocabulary's whole words with their vectors [pieces, width]."""
 
     def __init__(self, vocabulary: dict[str, int], vectors: Any) -> None:
@@ -32,12 +32,12 @@ class LikeWords:
         self._found: dict[str, list[str]] = {}
 
     @classmethod
-    def of(cls, model: Any, tokenizer: Any) -> LikeWords:
+    def of(cls, model: Any, tokenizer: Any) -> WordNeighbours:
         """By the input embeddings of a transformers model."""
         vectors = model.get_input_embeddings().weight.detach().float().cpu().numpy()
         return cls(tokenizer.get_vocab(), vectors)
 
-    def beside(self, word: str) -> list[str]:
+    def neighbours(self, word: str) -> list[str]:
         """The words most like `word`, itself in lower case, that are no form of it and no synonym; often none."""
         if word not in self._found:
             self._found[word] = self._like(word)

@@ -44,35 +44,35 @@ def answer_exact(given: str, answers: dict[str, Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnsweredQuestion:
     """A question, and what a model that may decline said of it, best first."""
 
     row: Row
-    said: list[Result]
+    answers: list[Result]
 
     @property
     def span(self) -> Result:
         """The best answer, declining aside: what is served by default."""
-        return next((each for each in self.said if each["answer"]), self.said[0])
+        return next((each for each in self.answers if each["answer"]), self.answers[0])
 
     @property
     def answerable(self) -> bool:
         return bool(self.row["answers"]["text"])
 
 
-def pair(rows: list[Row], results: list[Result]) -> list[Asked]:
+def answered_questions(rows: list[Row], results: list[Result]) -> list[AnsweredQuestion]:
     """Rows with their results, which were made with `handle_impossible_answer` and `top_k` of at least two."""
-    return [Asked(row, result["answers"]) for row, result in zip(rows, results, strict=True)]
+    return [AnsweredQuestion(row, result["answers"]) for row, result in zip(rows, results, strict=True)]
 
 
-def squad_scores(asked: list[Asked]) -> dict[str, float]:
+def squad_scores(asked: list[AnsweredQuestion]) -> dict[str, float]:
     """F1 and exact match, in points, of the best span; as `f1_or_none`, `exact_or_none` with leave to decline.
 
     Rows are of files (`file`). Those with unanswerable questions count with leave to decline, the others without; if
     there are no others, their answerable ones do. `right_at_0.8`: how many of the spans with a score of 0.8 to 0.9 are
     exactly right.
     """
-    files: dict[str, list[Asked]] = defaultdict(list)
+    files: dict[str, list[AnsweredQuestion]] = defaultdict(list)
     for each in asked:
         files[each.row.get("file", "")].append(each)
     plain = [each for group in files.values() if all(one.answerable for one in group) for each in group]
@@ -83,8 +83,8 @@ def squad_scores(asked: list[Asked]) -> dict[str, float]:
         "exact_match": _mean(answer_exact(each.span["answer"], each.row["answers"]) for each in plain),
     }
     if mixed:
-        scores["f1_or_none"] = _mean(answer_f1(each.said[0]["answer"], each.row["answers"]) for each in mixed)
-        scores["exact_or_none"] = _mean(answer_exact(each.said[0]["answer"], each.row["answers"]) for each in mixed)
+        scores["f1_or_none"] = _mean(answer_f1(each.answers[0]["answer"], each.row["answers"]) for each in mixed)
+        scores["exact_or_none"] = _mean(answer_exact(each.answers[0]["answer"], each.row["answers"]) for each in mixed)
     told = calibration(plain)[_TOLD_BIN]
     if told.count >= _FEWEST:
         scores["right_at_0.8"] = 100 * told.exact
@@ -102,7 +102,7 @@ class Bin:
     f1: float
 
 
-def calibration(asked: list[Asked]) -> list[Bin]:
+def calibration(asked: list[AnsweredQuestion]) -> list[Bin]:
     """Ten bins of the best spans by score: their mean score, how many are exactly right, their F1."""
     bins = []
     for index in range(_BINS):

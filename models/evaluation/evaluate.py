@@ -10,7 +10,7 @@ from torch import tensor
 from torchmetrics.functional.classification import multilabel_f1_score
 
 from models.data.rows import Row
-from models.evaluation.answer_scores import pair, squad_scores
+from models.evaluation.answer_scores import answered_questions, squad_scores
 from models.evaluation.served import served_results
 from models.evaluation.summary_scores import summary_scores
 from models.graphs.quantize import quantize_artifact
@@ -35,7 +35,7 @@ def _score_of(result: dict[str, Any], label: str) -> float:
 
 
 def _score_answers(_: Artifact, rows: list[Row], results: list[dict[str, Any]]) -> Scores:
-    return squad_scores(pair(rows, results))
+    return squad_scores(answered_questions(rows, results))
 
 
 def _score_summaries(_: Artifact, rows: list[Row], results: list[dict[str, Any]]) -> Scores:

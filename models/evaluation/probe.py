@@ -14,12 +14,12 @@ import torch
 from models.data.rows import Row
 from models.data.spelling import as_people_write
 from models.evaluation.answer_scores import (
-    Asked,
+    AnsweredQuestion,
     answer_exact,
     answer_f1,
+    answered_questions,
     calibration,
     calibration_table,
-    pair,
     squad_scores,
 )
 from models.evaluation.calibration_error import calibration_error, chance_error
@@ -141,20 +141,20 @@ def _classifier_report(artifact: Artifact, rows: list[Row], errors: int) -> str:
     return "\n".join(lines)
 
 
-def _declining(asked: list[Asked]) -> str:
+def _declining(asked: list[AnsweredQuestion]) -> str:
     none = [each for each in asked if not each.answerable]
     some = [each for each in asked if each.answerable]
     if not none or not some:
         return ""
-    told = sum(not each.said[0]["answer"] for each in none) / len(none)
-    withheld = sum(not each.said[0]["answer"] for each in some) / len(some)
+    told = sum(not each.answers[0]["answer"] for each in none) / len(none)
+    withheld = sum(not each.answers[0]["answer"] for each in some) / len(some)
     return (
         f'With leave to decline it says "no answer" to {100 * told:.1f} % of the {len(none):,} questions that have '
         f"none and to {100 * withheld:.1f} % of the {len(some):,} that have one."
     )
 
 
-def _error(each: Asked) -> str:
+def _error(each: AnsweredQuestion) -> str:
     said, context = each.span, each.row["context"]
     wanted = each.row["answers"]
     begin = wanted["answer_start"][0]
@@ -165,7 +165,7 @@ def _error(each: Asked) -> str:
     )
 
 
-def errors_of(asked: list[Asked], count: int) -> list[Asked]:
+def errors_of(asked: list[AnsweredQuestion], count: int) -> list[AnsweredQuestion]:
     """`count` of the answers that share less than half of their words with the reference, picked by a fixed seed."""
     wrong = [
         each
@@ -179,7 +179,7 @@ def errors_of(asked: list[Asked], count: int) -> list[Asked]:
 
 def _answer_report(artifact: Artifact, rows: list[Row], errors: int) -> str:
     """Scores, a table of calibration, how often it declines, and `errors` wrong answers, as Markdown."""
-    asked = pair(rows, served_results(artifact, rows))
+    asked = answered_questions(rows, served_results(artifact, rows))
     scores = ", ".join(f"{name} {value:.2f}" for name, value in squad_scores(asked).items())
     parts = [
         f"{len(rows):,} questions: {scores}",

@@ -24,12 +24,12 @@ _LONGEST = AnswerParameters().max_answer_len
 
 
 @dataclass(frozen=True)
-class Reading:
+class SpanPrediction:
     """What the model made of one question."""
 
     spans: Any
     """Logits of all spans of all windows, [spans], -inf where a span leaves its window."""
-    nothing: float
+    no_answer_logit: float
     """Logit of "no answer": the least of its windows."""
     f1: float
     """Of the best span: 0 where there is no answer."""
@@ -54,7 +54,7 @@ def _logits(model: Any, tokenizer: Any, windows: Any) -> list[Any]:
     return run_by_length(sizes, run)
 
 
-def read_rows(model: Any, tokenizer: Any, rows: list[Row], *, max_length: int, stride: int) -> list[Reading]:
+def predict_spans(model: Any, tokenizer: Any, rows: list[Row], *, max_length: int, stride: int) -> list[SpanPrediction]:
     """The model's view of every row, over windows as the service cuts and compares them."""
     model.eval()
     windows = tokenizer(
@@ -70,7 +70,7 @@ def read_rows(model: Any, tokenizer: Any, rows: list[Row], *, max_length: int, s
     owners: list[list[int]] = [[] for _ in rows]
     for index, owner in enumerate(windows["overflow_to_sample_mapping"]):
         owners[owner].append(index)
-    readings = []
+    predictions = []
     for row, mine in zip(rows, owners, strict=True):
         tables, best = [], (-np.inf, "")
         for index in mine:
@@ -82,44 +82,46 @@ def read_rows(model: Any, tokenizer: Any, rows: list[Row], *, max_length: int, s
             text = row["context"][offsets[inside[first]][0] : offsets[inside[first + extra]][1]]
             best = max(best, (float(tables[-1].max()), text))
         answerable = bool(row["answers"]["text"])
-        readings.append(
-            Reading(
+        predictions.append(
+            SpanPrediction(
                 spans=np.concatenate([table.ravel() for table in tables]),
-                nothing=min(float(logits[index][0].sum()) for index in mine),
+                no_answer_logit=min(float(logits[index][0].sum()) for index in mine),
                 f1=answer_f1(best[1], row["answers"]) if answerable else 0.0,
                 right=answerable and answer_exact(best[1], row["answers"]),
                 answerable=answerable,
             )
         )
-    return readings
+    return predictions
 
 
-def fit_no_answer(readings: list[Reading]) -> tuple[float, float]:
+def fit_no_answer(predictions: list[SpanPrediction]) -> tuple[float, float]:
     """The logit to add to "no answer" for the best F1, and that F1 (0 to 1), each half of the rows counting alike."""
-    margins = np.array([reading.spans.max() - reading.nothing for reading in readings])
-    answerable = np.array([reading.answerable for reading in readings])
+    margins = np.array([prediction.spans.max() - prediction.no_answer_logit for prediction in predictions])
+    answerable = np.array([prediction.answerable for prediction in predictions])
     weights = np.where(answerable, 0.5 / max(answerable.sum(), 1), 0.5 / max((~answerable).sum(), 1))
     order = np.argsort(margins, kind="stable")
     # Up to and with each of them, in order of margin, the answer is "none": what that gains, and what it loses.
-    gains = weights[order] * np.where(answerable[order], -np.array([readings[index].f1 for index in order]), 1.0)
-    totals = np.concatenate([[0.0], np.cumsum(gains)]) + (weights * [reading.f1 for reading in readings]).sum()
+    gains = weights[order] * np.where(answerable[order], -np.array([predictions[index].f1 for index in order]), 1.0)
+    totals = np.concatenate([[0.0], np.cumsum(gains)]) + (weights * [prediction.f1 for prediction in predictions]).sum()
     edges = np.concatenate([[margins.min() - 1], margins[order], [margins.max() + 1]])
     best = int(totals.argmax())
     return float((edges[best] + edges[best + 1]) / 2), float(totals[best])
 
 
-def fit_span_temperature(readings: list[Reading], bias: float) -> float:
+def fit_span_temperature(predictions: list[SpanPrediction], bias: float) -> float:
     """The divisor of all logits under which the best spans' scores say best how often they are right."""
-    answered = [reading for reading in readings if reading.answerable]
-    right = np.array([reading.right for reading in answered])
+    answered = [prediction for prediction in predictions if prediction.answerable]
+    right = np.array([prediction.right for prediction in answered])
     losses = []
     for temperature in _TEMPERATURES:
-        scores = np.array([_best_score(reading, bias, temperature) for reading in answered]).clip(1e-6, 1 - 1e-6)
+        scores = np.array([_best_score(prediction, bias, temperature) for prediction in answered]).clip(1e-6, 1 - 1e-6)
         losses.append(-np.where(right, np.log(scores), np.log1p(-scores)).mean())
     return float(_TEMPERATURES[int(np.argmin(losses))])
 
 
-def _best_score(reading: Reading, bias: float, temperature: float) -> float:
-    best = reading.spans.max()
-    total = np.exp((reading.spans - best) / temperature).sum() + np.exp((reading.nothing + bias - best) / temperature)
+def _best_score(prediction: SpanPrediction, bias: float, temperature: float) -> float:
+    best = prediction.spans.max()
+    total = np.exp((prediction.spans - best) / temperature).sum() + np.exp(
+        (prediction.no_answer_logit + bias - best) / temperature
+    )
     return float(1 / total)

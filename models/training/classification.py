@@ -22,7 +22,7 @@ from models.data.rows import Row, pick_rows
 from models.data.spelling import respell
 from models.training.batches import run_by_length
 from models.training.calibration import fit_temperature, fit_thresholds, fold
-from models.training.teacher_logits import lessons
+from models.training.teacher_logits import with_teacher
 from models.training.trainer import Features, Loss, Validation, train_stage
 
 
@@ -85,7 +85,7 @@ def logits_of(model: Any, features: Features, collate: Any) -> tuple[Tensor, Ten
     return torch.stack(logits), torch.tensor([feature["labels"] for feature in features])
 
 
-def _start_model(recipe: Recipe, stage: Stage, start: str, *, several: bool) -> Any:
+def _start_model(recipe: Recipe, stage: Stage, start: str, *, multi_label: bool) -> Any:
     training = stage.training
     torch.manual_seed(training.seed)
     return AutoModelForSequenceClassification.from_pretrained(
@@ -94,7 +94,7 @@ def _start_model(recipe: Recipe, stage: Stage, start: str, *, several: bool) -> 
         id2label=dict(enumerate(recipe.labels)),
         label2id={label: index for index, label in enumerate(recipe.labels)},
         ignore_mismatched_sizes=True,  # a base may come with another head
-        problem_type="multi_label_classification" if several else "single_label_classification",
+        problem_type="multi_label_classification" if multi_label else "single_label_classification",
         hidden_dropout_prob=training.hidden_dropout,
         attention_probs_dropout_prob=training.attention_dropout,
         attn_implementation=training.attention,
@@ -118,10 +118,10 @@ def finetune_classifier(
     training = stage.training
     tokenizer = AutoTokenizer.from_pretrained(start)
     features = training_features(recipe, stage, start, data)
-    model = _start_model(recipe, stage, start, several=isinstance(features[0]["labels"], list))
+    model = _start_model(recipe, stage, start, multi_label=isinstance(features[0]["labels"], list))
     held = held_out_of(recipe, data)
     head = AutoModelForSequenceClassification
-    features, collate, loss = lessons(features, tokenizer, stage, head=head, run=run, teacher=teacher, loss=loss)
+    features, collate, loss = with_teacher(features, tokenizer, stage, head=head, run=run, teacher=teacher, loss=loss)
     held_features = _features(held, tokenizer, recipe.labels, training.max_length) if held else []
     train_stage(
         model,

@@ -13,13 +13,13 @@ from models.data.passages import crop_rows, join_rows
 from models.data.recipe import Recipe, Stage, Training
 from models.data.rows import Row, pick_rows
 from models.data.unanswerable import hard_unanswerable_rows
-from models.data.word_neighbours import LikeWords
-from models.training.abstention import fit_no_answer, fit_span_temperature, read_rows
+from models.data.word_neighbours import WordNeighbours
+from models.training.abstention import fit_no_answer, fit_span_temperature, predict_spans
 from models.training.calibration import fold
-from models.training.teacher_logits import lessons
+from models.training.teacher_logits import with_teacher
 from models.training.trainer import Features, Loss, train_stage
 
-_NOBODY: dict[str, list[Any]] = {"text": [], "answer_start": []}
+_NO_ANSWER: dict[str, list[Any]] = {"text": [], "answer_start": []}
 
 
 def unanswerable_rows(rows: list[Row], share: float, seed: int) -> list[Row]:
@@ -30,7 +30,7 @@ def unanswerable_rows(rows: list[Row], share: float, seed: int) -> list[Row]:
     for row in chooser.sample(answered, int(len(answered) * share)):
         other = chooser.choice(answered)["context"]
         if row["answers"]["text"][0].lower() not in other.lower():
-            made.append({"question": row["question"], "context": other, "answers": _NOBODY})
+            made.append({"question": row["question"], "context": other, "answers": _NO_ANSWER})
     return made
 
 
@@ -92,7 +92,7 @@ def held_out_questions(recipe: Recipe, data: Path) -> list[Row]:
     return random.Random(plan.seed).sample(answered, min(plan.rows, len(answered)))
 
 
-def training_rows(recipe: Recipe, stage: Stage, words: LikeWords, data: Path) -> list[Row]:
+def training_rows(recipe: Recipe, stage: Stage, words: WordNeighbours, data: Path) -> list[Row]:
     """The stage's rows, their contexts cropped and joined, and the made ones without an answer, as `extra` says."""
     training, extra = stage.training, stage.training.extra
     held = {row["context"] for row in held_out_questions(recipe, data)}
@@ -107,7 +107,7 @@ def training_rows(recipe: Recipe, stage: Stage, words: LikeWords, data: Path) ->
 def training_features(recipe: Recipe, stage: Stage, start: str, data: Path) -> Features:
     """The stage's rows as windows, for the model in `start`."""
     tokenizer = AutoTokenizer.from_pretrained(start)
-    words = LikeWords.of(AutoModel.from_pretrained(start), tokenizer)
+    words = WordNeighbours.of(AutoModel.from_pretrained(start), tokenizer)
     return window_features(training_rows(recipe, stage, words, data), tokenizer, stage.training)
 
 
@@ -133,7 +133,7 @@ def finetune_reader(
     )
     features = training_features(recipe, stage, start, data)
     head = AutoModelForQuestionAnswering
-    features, collate, loss = lessons(features, tokenizer, stage, head=head, run=run, teacher=teacher, loss=loss)
+    features, collate, loss = with_teacher(features, tokenizer, stage, head=head, run=run, teacher=teacher, loss=loss)
     train_stage(model, tokenizer, features, collate, training, run=run, loss=loss)
     if recipe.held_out is not None and stage is recipe.stages[-1]:
         calibrate_reader(model, tokenizer, held_out_questions(recipe, data), training)
@@ -147,12 +147,12 @@ def calibrate_reader(model: Any, tokenizer: Any, held: list[Row], training: Trai
     temperature is multiplied by `extra.sharpen`, for where the held-out questions are harder than those that will come.
     """
     third = 1 / 3
-    words = LikeWords.of(model, tokenizer)
+    words = WordNeighbours.of(model, tokenizer)
     rows = held + hard_unanswerable_rows(held, words, removed=third, alike=third, swapped=third, seed=training.seed)
     stride = int(training.extra.get("stride", 96))
-    readings = read_rows(model, tokenizer, rows, max_length=training.max_length, stride=stride)
-    bias, f1 = fit_no_answer(readings)
-    temperature = fit_span_temperature(readings, bias) * training.extra.get("sharpen", 1.0)
+    predictions = predict_spans(model, tokenizer, rows, max_length=training.max_length, stride=stride)
+    bias, f1 = fit_no_answer(predictions)
+    temperature = fit_span_temperature(predictions, bias) * training.extra.get("sharpen", 1.0)
     fold(model, temperature)
     model.config.shoal = {"no_answer_bias": round(bias / temperature, 3)}
     print(f"held out: F1 {100 * f1:.2f} of {len(rows)} rows, half without an answer; temperature {temperature:.3f}")

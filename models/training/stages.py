@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models.data.recipe import Recipe, Stage, Teaching, load_recipe
+from models.data.recipe import Recipe, Stage, TeacherSettings, load_recipe
 from models.training.classification import finetune_classifier
 from models.training.question_answering import finetune_reader
 from models.training.summarization import finetune_summarizer
@@ -36,10 +36,10 @@ def final_of(recipe: Recipe, stage: Stage, runs: Path) -> Path:
     return runs / recipe.name / stage.name / FINAL
 
 
-def _teacher_of(teaching: Teaching, start: str, runs: Path) -> Path:
-    if teaching.recipe is None:
+def _teacher_of(settings: TeacherSettings, start: str, runs: Path) -> Path:
+    if settings.recipe is None:
         return Path(start)
-    teacher = load_recipe(teaching.recipe)
+    teacher = load_recipe(settings.recipe)
     return final_of(teacher, teacher.stages[-1], runs)
 
 
@@ -52,10 +52,10 @@ def finetune_stage(
     """
     final = final_of(recipe, stage, runs)
     if not (final / "config.json").is_file():
-        taught: dict[str, Any] = {} if loss is None else {"loss": loss}
+        arguments: dict[str, Any] = {} if loss is None else {"loss": loss}
         if stage.teacher is not None:
-            taught["teacher"] = _teacher_of(stage.teacher, start, runs)
-        model, tokenizer = _TRAINERS[recipe.task](recipe, stage, start=start, data=data, run=final.parent, **taught)
+            arguments["teacher"] = _teacher_of(stage.teacher, start, runs)
+        model, tokenizer = _TRAINERS[recipe.task](recipe, stage, start=start, data=data, run=final.parent, **arguments)
         model.save_pretrained(final)
         tokenizer.save_pretrained(final)
     return final

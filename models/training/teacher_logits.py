@@ -1,4 +1,4 @@
-"""What a larger model makes of a stage's rows, worked out once, and the loss of a model that learns from it.
+"""The logits of a larger model on a stage's rows, computed once, and the loss of a model that learns from them.
 
 Hinton et al. 2015, "Distilling the Knowledge in a Neural Network". The teacher may be of another family, as long as it
 knows the student's word pieces: it reads the same pieces between its own special tokens.
@@ -18,52 +18,53 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoTokenizer, DataCollatorWithPadding
 
-from models.data.recipe import Stage, Teaching
+from models.data.recipe import Stage, TeacherSettings
 from models.training.batches import run_by_length
 from models.training.trainer import Features, Loss, bf16_pays
 from service.frame import Frame
 
-_TOLD_ROWS = 1600
-"""A line of the log every so many."""
-_TAUGHT = "taught"
+_LOG_EVERY_ROWS = 1600
+"""Rows between two lines of the log."""
+_TEACHER_LOGITS = "teacher_logits"
 _SPANS = ("start_logits", "end_logits")
 NEVER = -1e4
-"""Logit of what stands in the padding."""
+"""Logit of padding positions."""
 
 
 @dataclass(frozen=True)
-class Taught:
-    """A stage's features with the teacher's logits, and what training makes of them."""
+class DistillationInputs:
+    """What training with a teacher needs: features with the teacher's logits, their collator, and the loss."""
 
     features: Features
     collate: Callable[[list[dict[str, Any]]], dict[str, Tensor]]
     loss: Loss
 
 
-def soft_loss(taught: Tensor, given: Tensor, *, temperature: float, several: bool = False) -> Tensor:
-    """Divergence from the teacher's scores, times the temperature's square, which keeps its gradients' size.
+def soft_loss(target: Tensor, output: Tensor, *, temperature: float, multi_label: bool = False) -> Tensor:
+    """Divergence of `output` from the teacher's `target`, both logits [rows, choices].
 
-    Logits [rows, choices]; with `several` each choice is one of its own.
+    Multiplied by the square of the temperature, so that the size of the gradients does not depend on it. With
+    `multi_label` every choice is a decision of its own.
     """
-    taught, given = taught / temperature, given / temperature
-    if several:
-        return temperature**2 * functional.binary_cross_entropy_with_logits(given, taught.sigmoid())
-    wanted, found = functional.log_softmax(taught, -1), functional.log_softmax(given, -1)
-    return temperature**2 * functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
+    target, output = target / temperature, output / temperature
+    if multi_label:
+        return temperature**2 * functional.binary_cross_entropy_with_logits(output, target.sigmoid())
+    goal, own = functional.log_softmax(target, -1), functional.log_softmax(output, -1)
+    return temperature**2 * functional.kl_div(own, goal, reduction="batchmean", log_target=True)
 
 
 @dataclass(frozen=True)
-class Translated:
-    """A row as the teacher reads it."""
+class TeacherRow:
+    """A row in the teacher's tokens."""
 
     ids: list[int]
     types: list[int]
     places: list[int]
-    """Where in it each of the student's tokens stands."""
+    """For each of the student's tokens its position in this row."""
 
 
-class Translation:
-    """Rows of a student's tokens as its teacher's tokenizer would make them of the same word pieces."""
+class TeacherTokens:
+    """Translates rows of the student's tokens into those of a teacher that knows the same word pieces."""
 
     def __init__(self, student: Any, teacher: Any) -> None:
         self._student = student
@@ -84,8 +85,8 @@ class Translation:
             raise ValueError(f"the teacher does not know the piece {piece!r}")
         return found  # type: ignore[return-value]
 
-    def row(self, ids: list[int]) -> Translated:
-        """Of a row [CLS] a [SEP] or [CLS] a [SEP] b [SEP].
+    def row(self, ids: list[int]) -> TeacherRow:
+        """Translate a row [CLS] a [SEP] or [CLS] a [SEP] b [SEP].
 
         Raises ValueError for a piece that the teacher does not know.
         """
@@ -93,15 +94,15 @@ class Translation:
         first, second = self._pieces(ids[1:border]), self._pieces(ids[border + 1 : -1])
         if border == len(ids) - 1:
             row, types = self._single.row(first)
-            return Translated(list(row), list(types), list(range(len(row))))
+            return TeacherRow(list(row), list(types), list(range(len(row))))
         row, types = self._pair.row(first, second)
         begin = self._pair.second(first)
-        return Translated(list(row), list(types), [*range(border + 1), *range(begin, begin + len(second) + 1)])
+        return TeacherRow(list(row), list(types), [*range(border + 1), *range(begin, begin + len(second) + 1)])
 
 
 @torch.no_grad()
-def _logits_of(model: Any, rows: list[Translated], padding: int) -> list[Any]:
-    """Of each row [labels], or [tokens of the student, 2] of a model that finds spans; float16."""
+def _logits_of(model: Any, rows: list[TeacherRow], padding: int) -> list[Any]:
+    """The model's logits in float16: for each row [labels], or [tokens of the student, 2] where it finds spans."""
     types = getattr(model.config, "type_vocab_size", 0) > 1
     done = 0
 
@@ -111,8 +112,8 @@ def _logits_of(model: Any, rows: list[Translated], padding: int) -> list[Any]:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16_pays()):
             out = model(**_padded(chosen, padding, types=types))
         before, done = done, done + len(part)
-        if before // _TOLD_ROWS < done // _TOLD_ROWS:
-            print(f"taught: {done} of {len(rows)} rows", flush=True)
+        if before // _LOG_EVERY_ROWS < done // _LOG_EVERY_ROWS:
+            print(f"teacher: {done} of {len(rows)} rows", flush=True)
         if "start_logits" not in out:
             return list(_halves(out.logits))
         logits = _halves(torch.stack([out[name] for name in _SPANS], -1))
@@ -122,12 +123,12 @@ def _logits_of(model: Any, rows: list[Translated], padding: int) -> list[Any]:
 
 
 def _halves(logits: Tensor) -> Any:
-    """As float16: half of the memory, and more exact than a teacher is."""
+    """As float16, which halves the memory and loses less than bf16 inference already did."""
     return logits.float().numpy().astype(np.float16)
 
 
-def _padded(rows: list[Translated], padding: int, *, types: bool) -> dict[str, Tensor]:
-    """Inputs [rows, tokens]; the width is a multiple of 8, so that there are few shapes to get ready for."""
+def _padded(rows: list[TeacherRow], padding: int, *, types: bool) -> dict[str, Tensor]:
+    """Inputs [rows, tokens]; the width is a multiple of 8, so that few shapes have to be prepared."""
     width = -(-max(len(row.ids) for row in rows) // 8) * 8
     inputs = {
         "input_ids": torch.full((len(rows), width), padding),
@@ -145,7 +146,7 @@ def _padded(rows: list[Translated], padding: int, *, types: bool) -> dict[str, T
 
 
 def _kept(path: Path, sizes: list[int], make: Callable[[], list[Any]]) -> list[Any]:
-    """Arrays of so many rows each, from a file that is made when it is missing."""
+    """Arrays of `sizes` rows each, read from `path`, or made by `make` and written there."""
     if not path.is_file():
         made = make()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,13 +155,15 @@ def _kept(path: Path, sizes: list[int], make: Callable[[], list[Any]]) -> list[A
     return np.split(np.load(path), np.cumsum(sizes)[:-1])
 
 
-def taught_by(folder: Path, head: Any, features: Features, tokenizer: Any, teaching: Teaching, *, run: Path) -> Taught:
-    """Let the model in `folder`, of the class `head`, teach the rows of `features`; its logits are kept in `run`."""
+def distillation_inputs(
+    folder: Path, head: Any, features: Features, tokenizer: Any, settings: TeacherSettings, *, run: Path
+) -> DistillationInputs:
+    """Compute the logits of the model in `folder`, of the class `head`, on `features`; they are cached in `run`."""
     teacher = AutoTokenizer.from_pretrained(folder)
     spans = "start_positions" in features[0]
 
     def make() -> list[Any]:
-        translation = Translation(tokenizer, teacher)
+        translation = TeacherTokens(tokenizer, teacher)
         rows = [translation.row(list(feature["input_ids"])) for feature in features]
         model = head.from_pretrained(folder).eval()
         found = _logits_of(model, rows, teacher.pad_token_id)
@@ -169,60 +172,62 @@ def taught_by(folder: Path, head: Any, features: Features, tokenizer: Any, teach
     read = "\n".join(" ".join(map(str, feature["input_ids"])) for feature in features)
     digest = hashlib.sha256(f"{folder}\n{read}".encode()).hexdigest()[:16]
     sizes = [len(feature["input_ids"]) if spans else 1 for feature in features]
-    logits = _kept(run / f"taught-{digest}.npy", sizes, make)
-    rows = [{**feature, _TAUGHT: each} for feature, each in zip(features, logits, strict=True)]
-    return Taught(rows, _collate(DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)), _loss(teaching))
+    logits = _kept(run / f"teacher-logits-{digest}.npy", sizes, make)
+    rows = [{**feature, _TEACHER_LOGITS: each} for feature, each in zip(features, logits, strict=True)]
+    return DistillationInputs(rows, _collate(DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)), _loss(settings))
 
 
-def lessons(
+def with_teacher(
     features: Features, tokenizer: Any, stage: Stage, *, head: Any, run: Path, teacher: Path | None, loss: Loss | None
 ) -> tuple[Features, Any, Loss | None]:
-    """Features, collator and loss of a stage that `teacher`, a folder, teaches; without one `features` and `loss` as
-    they are."""
+    """Features, collator and loss of a stage; without `teacher`, a folder, `features` and `loss` stay as they are."""
     if teacher is None or stage.teacher is None:
         return features, DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8), loss
-    taught = taught_by(teacher, head, features, tokenizer, stage.teacher, run=run)
-    return taught.features, taught.collate, taught.loss
+    inputs = distillation_inputs(teacher, head, features, tokenizer, stage.teacher, run=run)
+    return inputs.features, inputs.collate, inputs.loss
 
 
 def _collate(plain: Any) -> Callable[[list[dict[str, Any]]], dict[str, Tensor]]:
-    """`plain`, with the teacher's logits beside: [rows, labels], or [rows, tokens, 2]. Rows may come without."""
+    """Extend the collator `plain` by the teacher's logits: [rows, labels] or [rows, tokens, 2].
+
+    Rows without logits, as in validation, are collated by `plain` alone.
+    """
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-        bare = [{name: value for name, value in row.items() if name != _TAUGHT} for row in rows]
+        bare = [{name: value for name, value in row.items() if name != _TEACHER_LOGITS} for row in rows]
         batch = dict(plain(bare))
-        if _TAUGHT in rows[0]:
+        if _TEACHER_LOGITS in rows[0]:
             width = batch["input_ids"].shape[1]
-            parts = [torch.from_numpy(row[_TAUGHT].astype(np.float32)) for row in rows]
+            parts = [torch.from_numpy(row[_TEACHER_LOGITS].astype(np.float32)) for row in rows]
             if "start_positions" in rows[0]:
                 parts = [functional.pad(part, (0, 0, 0, width - len(part)), value=NEVER) for part in parts]
-                batch[_TAUGHT] = torch.stack(parts)
+                batch[_TEACHER_LOGITS] = torch.stack(parts)
             else:
-                batch[_TAUGHT] = torch.cat(parts)
+                batch[_TEACHER_LOGITS] = torch.cat(parts)
         return batch
 
     return collate
 
 
-def _loss(teaching: Teaching) -> Loss:
-    """`teaching.logits` times the divergence from the teacher, `teaching.labels` times the loss of the rows' own."""
+def _loss(settings: TeacherSettings) -> Loss:
+    """The weighted sum of the divergence from the teacher and the loss on the rows' own labels."""
 
     def loss(student: Any, batch: dict[str, Tensor]) -> Tensor:
         batch = dict(batch)
-        taught = batch.pop(_TAUGHT)
-        given = student(**batch)
-        heat = teaching.temperature
-        if "start_logits" in given:
+        target = batch.pop(_TEACHER_LOGITS)
+        output = student(**batch)
+        temperature = settings.temperature
+        if "start_logits" in output:
             padding = ~batch["attention_mask"].bool()
-            found = torch.stack([given[name] for name in _SPANS], -1).masked_fill(padding[..., None], NEVER)
-            if teaching.recipe is None:
-                # A row without an answer, whose answer is [CLS], learns from itself: nothing.
-                taught = taught.where((batch["start_positions"] > 0)[:, None, None], found.detach())
-            sides = zip(taught.unbind(-1), found.unbind(-1), strict=True)
-            soft = torch.stack([soft_loss(wanted, side, temperature=heat) for wanted, side in sides]).mean()
+            own = torch.stack([output[name] for name in _SPANS], -1).masked_fill(padding[..., None], NEVER)
+            if settings.recipe is None:
+                # The teacher never learnt to decline: rows without an answer, whose span is [CLS], get no gradient.
+                target = target.where((batch["start_positions"] > 0)[:, None, None], own.detach())
+            sides = zip(target.unbind(-1), own.unbind(-1), strict=True)
+            soft = torch.stack([soft_loss(*side, temperature=temperature) for side in sides]).mean()
         else:
-            several = student.config.problem_type == "multi_label_classification"
-            soft = soft_loss(taught, given.logits, temperature=heat, several=several)
-        return teaching.logits * soft + teaching.labels * given.loss
+            multi_label = student.config.problem_type == "multi_label_classification"
+            soft = soft_loss(target, output.logits, temperature=temperature, multi_label=multi_label)
+        return settings.logits * soft + settings.labels * output.loss
 
     return loss

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.data.word_neighbours import LikeWords
+from models.data.word_neighbours import WordNeighbours
 
-NONE_ALIKE = LikeWords({"nothing": 0, "other": 1}, np.eye(2))
+NONE_ALIKE = WordNeighbours({"nothing": 0, "other": 1}, np.eye(2))
 
 
-def like_words(*groups: dict[str, float]) -> LikeWords:
+def like_words(*groups: dict[str, float]) -> WordNeighbours:
     """Each group's words have these cosines to its first, whose own is 1; words of two groups have none.
 
     A word's rest goes a way of its own, and each vector's opposite is there too, so that their mean is nothing.
@@ -19,4 +19,4 @@ def like_words(*groups: dict[str, float]) -> LikeWords:
     for place, (number, _, cosine) in enumerate(words):
         vectors[place, number], vectors[place, len(groups) + place] = cosine, (1 - cosine**2) ** 0.5
         vectors[place + len(words)] = -vectors[place]
-    return LikeWords({word: place for place, (_, word, _) in enumerate(words)}, vectors)
+    return WordNeighbours({word: place for place, (_, word, _) in enumerate(words)}, vectors)

@@ -15,11 +15,10 @@ import transformers
 
 from models.__main__ import app
 from models.commands.compress import distil
-from models.compression.distil import trained_model
-from models.compression.distillation_loss import Teacher
+from models.compression.compress import trained_model
+from models.compression.distillation_loss import DistillationLoss
 from models.compression.layers import layers_of
-from models.compression.options import Lesson, Options
-from models.compression.plan import student_recipe
+from models.compression.student import LossWeights, StudentOptions, student_recipe
 from models.data.recipe import load_recipe
 from models.training.run_folder import OtherRun
 from service.artifact import Artifact
@@ -88,8 +87,8 @@ def _loss(runs: Path, student: Path) -> float:
     batch = dict(tokenizer(SENTENCES, return_tensors="pt", padding=True))
     batch.pop("token_type_ids", None)
     batch["labels"] = torch.tensor([n % 2 for n in range(len(SENTENCES))])
-    teacher = Teacher(load(runs / "tiny" / "only" / "final"), (1,), Lesson(labels=0.0))
-    return float(teacher.loss(load(student).eval(), batch).item())
+    teacher = DistillationLoss(load(runs / "tiny" / "only" / "final"), (1,), LossWeights(labels=0.0))
+    return float(teacher(load(student).eval(), batch).item())
 
 
 def test_half_the_layers_learn_from_all_and_are_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,19 +145,21 @@ def test_a_run_belongs_to_its_settings_and_a_teacher_must_be_there(tmp_path: Pat
 def test_a_students_recipe_is_its_teachers_but_for_what_is_asked(tmp_path: Path) -> None:
     told = write_plan(tmp_path, "bert", "text-classification", [])
     recipe = load_recipe(told[0])
-    plan = student_recipe(recipe, Options(name="small", epochs=1.5, dropout=0.2, tolerance=0.5), "half of it")
+    plan = student_recipe(recipe, StudentOptions(name="small", epochs=1.5, dropout=0.2, tolerance=0.5), "half of it")
     training = plan.stages[-1].training
     assert (training.epochs, training.hidden_dropout, training.learning_rate) == (1.5, 0.2, 3e-3)
     assert plan.evaluation.tolerance == {"accuracy": 0.5}
-    assert student_recipe(recipe, Options(name="small"), "half of it").stages == recipe.stages
+    assert student_recipe(recipe, StudentOptions(name="small"), "half of it").stages == recipe.stages
     (stage,) = recipe.stages
     keeping = stage.model_copy(update={"training": stage.training.model_copy(update={"keep": {"whole": 0.5}})})
-    kept = student_recipe(recipe.model_copy(update={"stages": (keeping,)}), Options(name="small"), "half of it")
+    kept = student_recipe(recipe.model_copy(update={"stages": (keeping,)}), StudentOptions(name="small"), "half of it")
     assert kept.stages == recipe.stages, "a whole model's weights are no part of a smaller one's"
     assert "`tiny`" in plan.notes
 
 
 def test_a_card_names_what_was_asked_for() -> None:
-    assert Options(name="small").flags == ""
-    options = Options(name="small", epochs=1.5, learning_rate=2e-4, lesson=Lesson(temperature=4.0, labels=0.0))
+    assert StudentOptions(name="small").flags == ""
+    options = StudentOptions(
+        name="small", epochs=1.5, learning_rate=2e-4, loss_weights=LossWeights(temperature=4.0, labels=0.0)
+    )
     assert options.flags == " --epochs 1.5 --learning-rate 0.0002 --temperature 4 --weights 1 1 0"

@@ -11,12 +11,12 @@ import torch
 import transformers
 from torch import Tensor
 
-from models.compression.distillation_loss import Teacher
+from models.compression.distillation_loss import DistillationLoss
 from models.compression.layers import keep_layers
-from models.compression.options import Lesson
+from models.compression.student import LossWeights
 from tests.models.tiny import SENTENCES, make_model
 
-NOTHING = Lesson(temperature=2.0, logits=0.0, states=0.0, labels=0.0)
+NOTHING = LossWeights(temperature=2.0, logits=0.0, states=0.0, labels=0.0)
 HEADS = {
     "bert": transformers.AutoModelForSequenceClassification,
     "bert-qa": transformers.AutoModelForQuestionAnswering,
@@ -40,12 +40,12 @@ def _batch(folder: Path, kind: str, *, to: int = 32, several: bool = False) -> d
 @pytest.mark.parametrize("part", ["logits", "states"])
 def test_a_copy_has_nothing_to_learn_and_a_half_has(tmp_path: Path, kind: str, part: str) -> None:
     make_model(kind, tmp_path / "m")
-    batch, lesson = _batch(tmp_path / "m", kind), replace(NOTHING, **{part: 1.0})
-    whole = Teacher(_load(tmp_path / "m", kind), (0, 1), lesson)
-    assert whole.loss(_load(tmp_path / "m", kind), batch).item() == pytest.approx(0, abs=1e-5)
+    batch, loss_weights = _batch(tmp_path / "m", kind), replace(NOTHING, **{part: 1.0})
+    whole = DistillationLoss(_load(tmp_path / "m", kind), (0, 1), loss_weights)
+    assert whole(_load(tmp_path / "m", kind), batch).item() == pytest.approx(0, abs=1e-5)
     half = _load(tmp_path / "m", kind)
     keep_layers(half, (1,))
-    loss = Teacher(_load(tmp_path / "m", kind), (1,), lesson).loss(half, batch)
+    loss = DistillationLoss(_load(tmp_path / "m", kind), (1,), loss_weights)(half, batch)
     assert loss.item() > 1e-3
     loss.backward()
     assert all(value.grad is not None for name, value in half.named_parameters() if "encoder.layer.0.output" in name)
@@ -56,8 +56,8 @@ def test_padding_teaches_nothing(tmp_path: Path, kind: str) -> None:
     make_model(kind, tmp_path / "m")
     half = _load(tmp_path / "m", kind)
     keep_layers(half, (1,))
-    teacher = Teacher(_load(tmp_path / "m", kind), (1,), replace(NOTHING, logits=1.0, states=1.0))
-    short, long = (teacher.loss(half, _batch(tmp_path / "m", kind, to=to)).item() for to in (24, 48))
+    teacher = DistillationLoss(_load(tmp_path / "m", kind), (1,), replace(NOTHING, logits=1.0, states=1.0))
+    short, long = (teacher(half, _batch(tmp_path / "m", kind, to=to)).item() for to in (24, 48))
     assert short == pytest.approx(long, rel=1e-4)
 
 
@@ -69,7 +69,7 @@ def test_logits_are_taught_as_hinton_has_it(tmp_path: Path) -> None:
     with torch.no_grad():
         wanted, found = teacher(**inputs).logits / 3, half(**inputs).logits / 3
     divergence = (wanted.softmax(-1) * (wanted.log_softmax(-1) - found.log_softmax(-1))).sum(-1).mean()
-    loss = Teacher(teacher, (1,), replace(NOTHING, temperature=3.0, logits=1.0)).loss(half, batch)
+    loss = DistillationLoss(teacher, (1,), replace(NOTHING, temperature=3.0, logits=1.0))(half, batch)
     assert loss.item() == pytest.approx(9 * float(divergence), rel=1e-4)
 
 
@@ -84,7 +84,7 @@ def test_several_labels_are_each_taught_alone_and_rows_labels_count(tmp_path: Pa
     with torch.no_grad():
         wanted, found = teacher(**inputs).logits.sigmoid(), half(**inputs).logits
     cross = torch.nn.functional.binary_cross_entropy_with_logits
-    soft = Teacher(teacher, (1,), replace(NOTHING, temperature=1.0, logits=1.0)).loss(half, batch)
+    soft = DistillationLoss(teacher, (1,), replace(NOTHING, temperature=1.0, logits=1.0))(half, batch)
     assert soft.item() == pytest.approx(float(cross(found, wanted)), rel=1e-4)
-    hard = Teacher(teacher, (1,), replace(NOTHING, labels=1.0)).loss(half, batch)
+    hard = DistillationLoss(teacher, (1,), replace(NOTHING, labels=1.0))(half, batch)
     assert hard.item() == pytest.approx(float(cross(found, batch["labels"])), rel=1e-4)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from models.compression.importance import importances, least
+from models.compression.importance import importances, least_important
 from models.compression.parts import UnknownArchitecture, parts_of, remove_parts
 from tests.models.tiny import SENTENCES, make_model
 
@@ -45,8 +45,8 @@ def test_silent_parts_are_worth_nothing_and_their_removal_changes_nothing(tmp_pa
     model, batch = _load(tmp_path / "whole"), _batch(tmp_path / "whole")
     _silence(model)
     worths = importances(model, [batch])
-    assert [least(worth.heads, 1) for worth in worths] == HEADS
-    assert [least(worth.columns, 32) for worth in worths] == COLUMNS
+    assert [least_important(worth.heads, 1) for worth in worths] == HEADS
+    assert [least_important(worth.columns, 32) for worth in worths] == COLUMNS
     assert all(worth.heads.count_nonzero() == 3 for worth in worths)
     with torch.no_grad():
         before = model(**batch).logits
@@ -59,7 +59,7 @@ def test_silent_parts_are_worth_nothing_and_their_removal_changes_nothing(tmp_pa
 
 
 def test_a_parts_worth_is_what_the_loss_loses_at_first_order(tmp_path: Path) -> None:
-    """Of a single row: the slope of the loss along a factor on the head's output, found by making it smaller."""
+    """Of a single row: the slope of the loss along a factor on the head's output, found by making it compression."""
     make_model("bert", tmp_path / "m")
     model, batch = _load(tmp_path / "m").double(), _batch(tmp_path / "m")
     row = {name: value[:1] for name, value in batch.items()}

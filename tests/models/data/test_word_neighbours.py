@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from models.data.word_neighbours import LikeWords
+from models.data.word_neighbours import WordNeighbours
 from tests.models.like import like_words
 from tests.models.tiny import make_model
 
@@ -16,17 +16,17 @@ COSINES = {"river": 1.0, "rivers": 0.4, "stream": 0.7, "lake": 0.45, "mountain":
 
 
 def test_synonyms_forms_short_words_and_strangers_are_left_out() -> None:
-    assert like_words(COSINES).beside("river") == ["lake", "mountain"]
+    assert like_words(COSINES).neighbours("river") == ["lake", "mountain"]
 
 
 @pytest.mark.parametrize("word", ["unheard", "sea", "##ing", ""])
 def test_a_word_without_a_vector_has_none_beside_it(word: str) -> None:
-    assert like_words(COSINES).beside(word) == []
+    assert like_words(COSINES).neighbours(word) == []
 
 
 def test_only_words_of_the_same_ending_stand_for_it() -> None:
     found = like_words({"founded": 1.0, "dissolved": 0.4, "company": 0.41, "dissolves": 0.42})
-    assert found.beside("founded") == ["dissolved"]
+    assert found.neighbours("founded") == ["dissolved"]
 
 
 def test_a_models_own_vectors_serve(tmp_path: Path) -> None:
@@ -41,4 +41,4 @@ def test_a_models_own_vectors_serve(tmp_path: Path) -> None:
         table[5, 1] = table[6, 2] = 0.6
         table[7] = -table[5] - table[6]
     tokenizer.get_vocab = lambda: vocabulary
-    assert LikeWords.of(model, tokenizer).beside("river") == ["lake"]
+    assert WordNeighbours.of(model, tokenizer).neighbours("river") == ["lake"]

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.text import squad
 
-from models.evaluation.answer_scores import answer_exact, answer_f1, calibration, calibration_table, pair, squad_scores
+from models.evaluation.answer_scores import (
+    answer_exact,
+    answer_f1,
+    answered_questions,
+    calibration,
+    calibration_table,
+    squad_scores,
+)
 
 TEXTS = st.text(st.sampled_from("ab the.,-A n\u00e9"), min_size=1, max_size=12)
 
@@ -32,7 +39,7 @@ def test_the_best_span_counts_without_leave_to_decline_and_the_first_answer_with
         said(("Paris", 0.6), ("", 0.2)),  # made up
         said(("Rome", 0.6), ("Paris", 0.2)),
     ]
-    assert squad_scores(pair(rows, results)) == {
+    assert squad_scores(answered_questions(rows, results)) == {
         "f1": 100.0,
         "exact_match": 100.0,
         "f1_or_none": 50.0,
@@ -43,25 +50,28 @@ def test_the_best_span_counts_without_leave_to_decline_and_the_first_answer_with
 def test_one_file_of_both_kinds_gives_both_scores() -> None:
     rows = [row("Paris", "mine"), row(None, "mine")]
     results = [said(("", 0.6), ("Paris", 0.3)), said(("", 0.9), ("Paris", 0.1))]
-    scores = squad_scores(pair(rows, results))
+    scores = squad_scores(answered_questions(rows, results))
     assert (scores["f1"], scores["f1_or_none"]) == (100.0, 50.0)
 
 
 def test_files_with_answers_only_are_not_scored_for_declining() -> None:
-    assert set(squad_scores(pair([row("Paris")], [said(("Paris", 0.5), ("", 0.1))]))) == {"f1", "exact_match"}
+    assert set(squad_scores(answered_questions([row("Paris")], [said(("Paris", 0.5), ("", 0.1))]))) == {
+        "f1",
+        "exact_match",
+    }
 
 
 def test_the_share_that_is_right_is_told_of_enough_answers() -> None:
     rows = [row("Paris")] * 25
     results = [said(("Paris" if index < 20 else "Rome", 0.85), ("", 0.1)) for index in range(25)]
-    assert squad_scores(pair(rows, results))["right_at_0.8"] == pytest.approx(80.0)
-    assert "right_at_0.8" not in squad_scores(pair(rows[:19], results[:19]))
+    assert squad_scores(answered_questions(rows, results))["right_at_0.8"] == pytest.approx(80.0)
+    assert "right_at_0.8" not in squad_scores(answered_questions(rows[:19], results[:19]))
 
 
 def test_calibration_bins_hold_every_answer_once() -> None:
     rows = [row("Paris")] * 4
     results = [said(("Paris", score), ("", 0.0)) for score in (0.05, 0.8, 0.89, 1.0)]
-    bins = calibration(pair(rows, results))
+    bins = calibration(answered_questions(rows, results))
     assert [each.count for each in bins] == [1, 0, 0, 0, 0, 0, 0, 0, 2, 1]
     assert bins[8].score == pytest.approx(0.845)
     assert "| 0.8-0.9 | 2 | 0.845 | 100.0 % | 100.0 |" in calibration_table(bins)

@@ -9,7 +9,7 @@ import pytest
 
 from models.data.model_card import ARTIFACTS
 from models.data.rows import Row
-from models.evaluation.answer_scores import pair
+from models.evaluation.answer_scores import answered_questions
 from models.evaluation.probe import (
     TEMPLATES,
     TERMS,
@@ -65,8 +65,8 @@ def test_the_report_shows_the_row_that_is_wrong(sentiment: Artifact) -> None:
 def test_errors_are_answers_that_share_little_with_the_reference() -> None:
     rows = [row("Paris"), row("the Paris"), row("Paris"), row(None)]
     results = [said(("big", 0.9)), said(("Paris", 0.9)), said(("Paris is big", 0.9)), said(("big", 0.9))]
-    assert [each.span["answer"] for each in errors_of(pair(rows, results), 9)] == ["big"]
-    assert errors_of(pair(rows, results), 0) == []
+    assert [each.span["answer"] for each in errors_of(answered_questions(rows, results), 9)] == ["big"]
+    assert errors_of(answered_questions(rows, results), 0) == []
 
 
 def test_a_report_is_made_through_the_service(exported: Callable[[str], Exported]) -> None:

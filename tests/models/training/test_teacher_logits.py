@@ -13,10 +13,10 @@ import transformers
 from tokenizers import processors
 
 from models.data.model_card import model_card
-from models.data.recipe import Recipe, Teaching, load_recipe
+from models.data.recipe import Recipe, TeacherSettings, load_recipe
 from models.training import stages
 from models.training.stages import finetune_recipe
-from models.training.teacher_logits import Translation, taught_by
+from models.training.teacher_logits import TeacherTokens, distillation_inputs
 from tests.models.tiny import SENTENCES, Exported, make_model
 from tests.models.training.test_stages import TRAINING, asked, recipe, write_rows
 
@@ -24,7 +24,7 @@ HEADS = {
     "bert": transformers.AutoModelForSequenceClassification,
     "bert-qa": transformers.AutoModelForQuestionAnswering,
 }
-TEACHING = Teaching(recipe="teacher", temperature=2.0, logits=1.0, labels=0.0)
+TEACHING = TeacherSettings(recipe="teacher", temperature=2.0, logits=1.0, labels=0.0)
 
 
 def tokenizer_of(folder: Path) -> Any:
@@ -53,7 +53,7 @@ def test_a_row_is_what_the_teachers_tokenizer_makes_of_the_texts(tmp_path: Path,
     teacher.backend_tokenizer.enable_padding(length=128)  # as in the folder of a sentence-transformers model
     texts = SENTENCES[:2] if pair else SENTENCES[:1]
     ids = student(*texts)["input_ids"]
-    row = Translation(student, teacher).row(ids)
+    row = TeacherTokens(student, teacher).row(ids)
     assert row.ids == teacher(*texts)["input_ids"]
     names = {"[CLS]": "<s>", "[SEP]": "</s>"}
     pieces = [names.get(piece, piece) for piece in student.convert_ids_to_tokens(ids)]
@@ -65,7 +65,7 @@ def test_a_teacher_of_the_same_family_reads_the_same_row(tmp_path: Path) -> None
     make_model("bert-qa", tmp_path / "m")
     tokenizer = tokenizer_of(tmp_path / "m")
     pair = tokenizer(*SENTENCES[:2])
-    row = Translation(tokenizer, tokenizer).row(pair["input_ids"])
+    row = TeacherTokens(tokenizer, tokenizer).row(pair["input_ids"])
     assert (row.ids, row.types) == (pair["input_ids"], pair["token_type_ids"])
     assert row.places == list(range(len(row.ids)))
 
@@ -74,7 +74,7 @@ def test_a_piece_that_the_teacher_does_not_know_is_told(tmp_path: Path) -> None:
     make_model("bert", tmp_path / "m")
     student, teacher = tokenizer_of(tmp_path / "m"), other_family(tmp_path / "m")
     student.add_tokens(["herringbone"])
-    translation = Translation(student, teacher)
+    translation = TeacherTokens(student, teacher)
     with pytest.raises(ValueError, match="herringbone"):
         translation.row(student("herringbone")["input_ids"])
 
@@ -93,7 +93,9 @@ def test_who_is_taught_by_itself_has_nothing_to_learn_and_another_has(
     monkeypatch.setattr("models.training.teacher_logits.bf16_pays", lambda: False)
     make_model(kind, tmp_path / "m")
     tokenizer = tokenizer_of(tmp_path / "m")
-    taught = taught_by(tmp_path / "m", HEADS[kind], features_of(tokenizer, kind), tokenizer, TEACHING, run=tmp_path)
+    taught = distillation_inputs(
+        tmp_path / "m", HEADS[kind], features_of(tokenizer, kind), tokenizer, TEACHING, run=tmp_path
+    )
     batch = taught.collate([dict(each) for each in taught.features])
     itself = HEADS[kind].from_pretrained(tmp_path / "m").eval()
     assert taught.loss(itself, batch).item() == pytest.approx(0, abs=1e-3), "logits are kept in 16 bits"
@@ -108,13 +110,13 @@ def test_who_is_taught_by_itself_has_nothing_to_learn_and_another_has(
 def test_what_a_stage_begins_with_teaches_no_row_without_an_answer(tmp_path: Path) -> None:
     make_model("bert-qa", tmp_path / "m")
     tokenizer, head = tokenizer_of(tmp_path / "m"), HEADS["bert-qa"]
-    own = Teaching(logits=1.0, labels=0.0)
+    own = TeacherSettings(logits=1.0, labels=0.0)
     answered = features_of(tokenizer, "bert-qa")
     nothing = [{**row, "start_positions": 0, "end_positions": 0} for row in answered]
     other = head.from_config(head.from_pretrained(tmp_path / "m").config).eval()
     losses = []
     for rows in (nothing, answered, answered[:1] + nothing[1:]):
-        taught = taught_by(tmp_path / "m", head, rows, tokenizer, own, run=tmp_path)
+        taught = distillation_inputs(tmp_path / "m", head, rows, tokenizer, own, run=tmp_path)
         losses.append(taught.loss(other, taught.collate([dict(each) for each in taught.features])).item())
     assert losses[0] == pytest.approx(0, abs=1e-6)
     assert 0 < losses[2] < losses[1]
@@ -124,7 +126,9 @@ def test_the_rows_own_labels_count_as_much_as_is_said(tmp_path: Path) -> None:
     make_model("bert", tmp_path / "m")
     tokenizer = tokenizer_of(tmp_path / "m")
     own = TEACHING.model_copy(update={"logits": 0.0, "labels": 0.25})
-    taught = taught_by(tmp_path / "m", HEADS["bert"], features_of(tokenizer, "bert"), tokenizer, own, run=tmp_path)
+    taught = distillation_inputs(
+        tmp_path / "m", HEADS["bert"], features_of(tokenizer, "bert"), tokenizer, own, run=tmp_path
+    )
     model = HEADS["bert"].from_pretrained(tmp_path / "m").eval()
     batch = taught.collate([dict(each) for each in taught.features])
     inputs = {name: values for name, values in batch.items() if name != "taught"}
@@ -136,19 +140,19 @@ def test_what_was_taught_is_kept_for_the_same_rows_only(tmp_path: Path, monkeypa
     tokenizer = tokenizer_of(tmp_path / "m")
     features = features_of(tokenizer, "bert-qa")
     head = HEADS["bert-qa"]
-    first = taught_by(tmp_path / "m", head, features, tokenizer, TEACHING, run=tmp_path / "run")
+    first = distillation_inputs(tmp_path / "m", head, features, tokenizer, TEACHING, run=tmp_path / "run")
 
     class Missing:
         @staticmethod
         def from_pretrained(folder: Path) -> None:
             raise LookupError("asked again")
 
-    again = taught_by(tmp_path / "m", Missing, features, tokenizer, TEACHING, run=tmp_path / "run")
+    again = distillation_inputs(tmp_path / "m", Missing, features, tokenizer, TEACHING, run=tmp_path / "run")
     for one, other in zip(first.features, again.features, strict=True):
         assert len(one["taught"]) == len(one["input_ids"])
         np.testing.assert_array_equal(one["taught"], other["taught"])
     with pytest.raises(LookupError):
-        taught_by(tmp_path / "m", Missing, features[1:], tokenizer, TEACHING, run=tmp_path / "run")
+        distillation_inputs(tmp_path / "m", Missing, features[1:], tokenizer, TEACHING, run=tmp_path / "run")
 
 
 def plans(kind: str, monkeypatch: pytest.MonkeyPatch, **more: Any) -> tuple[Recipe, Recipe]:
@@ -181,7 +185,7 @@ def test_a_stage_that_keeps_what_it_knew_is_taught_by_the_stage_before_it(tmp_pa
     training = TRAINING.model_copy(update={"epochs": 1.0, "extra": {"stride": 8.0, "swapped": 0.5}})
     plan = recipe("question-answering", training=training)
     (first,) = plan.stages
-    second = first.model_copy(update={"name": "second", "teacher": Teaching()})
+    second = first.model_copy(update={"name": "second", "teacher": TeacherSettings()})
     runs = tmp_path / "runs"
     final = finetune_recipe(
         plan.model_copy(update={"stages": (first, second)}), base=str(tmp_path / "base"), data=data, runs=runs
@@ -194,4 +198,4 @@ def test_a_stage_that_keeps_what_it_knew_is_taught_by_the_stage_before_it(tmp_pa
 def test_a_card_names_the_teacher_and_its_base(exported: Callable[[str], Exported]) -> None:
     plan = load_recipe("sentiment")
     card = model_card(exported("bert").fp32, plan, {"score": {"accuracy": 1.0}, "data": "", "rows": 1})
-    assert "- Taught by: `sentiment-teacher`, made from sentence-transformers/all-mpnet-base-v2\n" in card
+    assert "- DistillationInputs by: `sentiment-teacher`, made from sentence-transformers/all-mpnet-base-v2\n" in card
