@@ -12,7 +12,7 @@ from models.commands.options import (
     RUNS,
     RunsFolder,
 )
-from models.custom.options import OWN_BASE, Options
+from models.custom.recipe import DEFAULT_BASE, ClassifierOptions
 from models.data.model_card import ARTIFACTS
 from models.data.recipe import load_recipe
 
@@ -43,7 +43,7 @@ def finetune(
     ] = None,
     epochs: Annotated[
         float, Option(help="with --task: at most so many; held-out rows stop it earlier")
-    ] = Options.epochs,
+    ] = ClassifierOptions.epochs,
 ) -> None:
     """Train a recipe's stages, or with --task a classifier on a file of your own texts and labels, which is then
     exported, quantized and scored as well. Goes on from the last checkpoint.
@@ -51,10 +51,10 @@ def finetune(
     if (recipe is None) == (task is None):
         raise BadParameter("name a recipe, or give --task and --data, and not both")
     if recipe is None:
-        finetune_own(
-            Options(
+        finetune_custom(
+            ClassifierOptions(
                 data=data,
-                base=base or OWN_BASE,
+                base=base or DEFAULT_BASE,
                 serve_as=serve_as,
                 test=test,
                 text=text,
@@ -70,10 +70,11 @@ def finetune(
     print(f"trained: {finetune_recipe(load_recipe(recipe), base=base, data=data, runs=runs)}")
 
 
-def finetune_own(own: Options, *, runs: Path) -> None:
-    """Make somebody's own classifier and put it where it is served, or with no name to serve it as beside its run."""
+def finetune_custom(options: ClassifierOptions, *, runs: Path) -> None:
+    """Make a classifier on a user's own rows; it is served if it has a name to be served as, else stays in `runs`."""
     from models.custom.finetune import make_classifier
 
-    target = (runs / own.name / "int8" if own.serve_as is None else ARTIFACTS) / own.name
-    made = make_classifier(own, runs=runs, target=target)
-    print(f"artifact: {made}" + ("" if own.serve_as is None else f"; a server started from now on has {own.name!r}"))
+    target = (runs / options.name / "int8" if options.serve_as is None else ARTIFACTS) / options.name
+    print(f"artifact: {make_classifier(options, runs=runs, target=target)}")
+    if options.serve_as is not None:
+        print(f"a server started from now on has {options.name!r}")

@@ -1,4 +1,4 @@
-"""The card of somebody's own classifier: score table, confusion matrix, how it was made."""
+"""The model card of a custom classifier: scores, most frequent confusions, how it was made."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 from models.data.recipe import Recipe
 from models.data.rows import Row
 
-PICTURE = "confusion.svg"
+_MOST_CONFUSIONS = 20
 
 
 def wanted_labels(rows: list[Row], labels: Sequence[str]) -> Tensor:
-    """[rows, labels] of 0 and 1: what each row has."""
+    """The right labels, [rows, labels] of 0 and 1."""
     return torch.tensor([[int(name in row.get("labels", [row.get("label")])) for name in labels] for row in rows])
 
 
-def given_labels(scores: Tensor, *, several: bool) -> Tensor:
-    """[rows, labels] of 0 and 1: the best label of each row, or with `several` those scored 0.5 and more."""
-    if several:
+def given_labels(scores: Tensor, *, multi_label: bool) -> Tensor:
+    """The predicted labels, [rows, labels] of 0 and 1: the best one, or if `multi_label` all scored at least 0.5."""
+    if multi_label:
         return (scores >= 0.5).long()
     return torch.nn.functional.one_hot(scores.argmax(-1), scores.shape[1])
 
@@ -37,14 +37,25 @@ def score_table(labels: Sequence[str], wanted: Tensor, given: Tensor) -> str:
     return "\n".join(lines)
 
 
-def own_card(plan: Recipe, metrics: dict[str, Any], balance: str, scores: str, *, several: bool) -> str:
-    """The card, in Markdown; the picture is PICTURE beside it."""
+def confusion_table(labels: Sequence[str], wanted: Tensor, given: Tensor) -> str:
+    """The labels that rows were given without having them, most frequent first, at most 20 lines of Markdown.
+
+    `wanted` and `given`: [rows, labels] of 0 and 1.
+    """
+    counts, totals = wanted.T @ (given * (1 - wanted)), wanted.sum(0)
+    found = [(int(counts[right, other]), right, other) for right, other in counts.nonzero().tolist()]
+    lines = ["| rows with the label | were given | how many | of |", "| --- | --- | ---: | ---: |"]
+    for count, right, other in sorted(found, key=lambda each: -each[0])[:_MOST_CONFUSIONS]:
+        lines.append(f"| {labels[right]} | {labels[other]} | {count} | {int(totals[right])} |")
+    return "\n".join(lines) if found else "None: no test row was given a label that it does not have."
+
+
+def classifier_card(plan: Recipe, metrics: dict[str, Any], balance: str, scores: str, confusions: str) -> str:
+    """The card in Markdown; `scores` and `confusions` are its tables, `balance` says how many rows each label has."""
     training = plan.stages[0].training
     totals = "\n".join(
         f"| {name} | {value:.2f} | {metrics['fp32'][name]:.2f} |" for name, value in metrics["score"].items()
     )
-    cells = "of the texts that have the row's label, how many were given the column's"
-    both = " (a text may have several)" if several else ""
     return f"""# {plan.name}
 
 {plan.description}
@@ -65,9 +76,9 @@ On {metrics["rows"]:,} test rows that it never saw, through the service's own co
 
 {scores}
 
-![Confusion matrix]({PICTURE})
+Most frequent confusions:
 
-Cells: {cells}{both}.
+{confusions}
 
 ## Data
 

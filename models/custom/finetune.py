@@ -1,4 +1,4 @@
-"""From a file to a served classifier: columns, split, training, export, int8, card."""
+"""A classifier on a user's own table: columns, split, training, export, int8, card."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import Any
 
 import torch
 
-from models.custom.card import PICTURE, given_labels, own_card, score_table, wanted_labels
-from models.custom.options import Options
-from models.custom.picture import confusion_picture
-from models.custom.plan import TEST, TRAIN, Split, balance_table, plan_for, split_rows
+from models.custom.card import classifier_card, confusion_table, given_labels, score_table, wanted_labels
+from models.custom.recipe import TEST, TRAIN, ClassifierOptions, Split, balance_table, recipe_for, split_rows
 from models.data.model_card import finish_artifact
 from models.data.recipe import Recipe
 from models.data.rows import Row
@@ -29,12 +27,12 @@ _LOST_POINTS = 0.5
 _LOST_ROWS = 2
 
 
-def _read(own: Options) -> Split:
-    rows = read_table(own.data)
-    columns = guess_columns(rows, text=own.text, label=own.label)
+def _read(options: ClassifierOptions) -> Split:
+    rows = read_table(options.data)
+    columns = guess_columns(rows, text=options.text, label=options.label)
     usable = labelled_rows(rows, columns)
-    print(f"{own.data}: {len(rows):,} rows, {len(usable):,} of them with text and label; {columns}")
-    test = labelled_rows(read_table(own.test), columns) if own.test is not None else None
+    print(f"{options.data}: {len(rows):,} rows, {len(usable):,} of them with text and label; {columns}")
+    test = labelled_rows(read_table(options.test), columns) if options.test is not None else None
     return split_rows(usable, test, _SEED)
 
 
@@ -47,18 +45,15 @@ def _sums(data: Path) -> dict[str, str]:
     return {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (TRAIN, TEST)}
 
 
-def _draw_and_describe(target: Path, plan: Recipe, split: Split, metrics: dict[str, Any]) -> None:
+def _finish(target: Path, plan: Recipe, split: Split, metrics: dict[str, Any]) -> None:
     artifact = Artifact(target)
-    several = artifact.multi_label
     scores = torch.tensor(scores_by_label(artifact, served_results(artifact, split.test)))
-    wanted, given = wanted_labels(split.test, plan.labels), given_labels(scores, several=several)
-    counts = (wanted.T @ given).tolist()
-    (target / PICTURE).write_text(confusion_picture(plan.labels, counts), encoding="utf-8")
-    table = score_table(plan.labels, wanted, given)
-    finish_artifact(target, metrics, own_card(plan, metrics, balance_table(split), table, several=several))
+    wanted, given = wanted_labels(split.test, plan.labels), given_labels(scores, multi_label=artifact.multi_label)
+    tables = score_table(plan.labels, wanted, given), confusion_table(plan.labels, wanted, given)
+    finish_artifact(target, metrics, classifier_card(plan, metrics, balance_table(split), *tables))
 
 
-def make_classifier(own: Options, *, runs: Path, target: Path) -> Path:
+def make_classifier(options: ClassifierOptions, *, runs: Path, target: Path) -> Path:
     """Make the int8 artifact `target`; return it. A run that was cut off goes on from its last checkpoint.
 
     Raises UnclearTable, TooFewRows, OtherRun, FileExistsError when the name is taken, and QuantizationLoss when int8
@@ -66,19 +61,19 @@ def make_classifier(own: Options, *, runs: Path, target: Path) -> Path:
     """
     if target.exists():
         raise FileExistsError(f"{target} is there already; take another --serve-as or remove it")
-    split = _read(own)
+    split = _read(options)
     print(balance_table(split))
-    run = runs / own.name
+    run = runs / options.name
     data = run / "data"
     _write(split.train, data / TRAIN)
     _write(split.test, data / TEST)
-    plan = plan_for(own, split, seed=_SEED)
+    plan = recipe_for(options, split, seed=_SEED)
     keep_plan(run, {"recipe": plan.model_dump(mode="json"), "sha256": _sums(data)})
-    trained = finetune_recipe(plan, base=own.base, data=data, runs=runs)
-    fp32 = export_model(str(trained), run / "fp32" / own.name, plan.task, serving={"precision": "fp32"})
+    trained = finetune_recipe(plan, base=options.base, data=data, runs=runs)
+    fp32 = export_model(str(trained), run / "fp32" / options.name, plan.task, serving={"precision": "fp32"})
     measure = "macro_f1" if "labels" in split.test[0] else "accuracy"
     allowed = {measure: max(_LOST_POINTS, 100 * _LOST_ROWS / len(split.test))}
     metrics = quantize_scored(fp32, target, split.test, allowed, name=plan.evaluation.home)
-    _draw_and_describe(target, plan, split, metrics)
-    print(f"{measure} {metrics['score'][measure]:.2f} on {len(split.test):,} test rows; table and matrix: {target}")
+    _finish(target, plan, split, metrics)
+    print(f"{measure} {metrics['score'][measure]:.2f} on {len(split.test):,} test rows; by label: {target}/README.md")
     return target
