@@ -8,6 +8,7 @@ from models.commands.add import add
 from models.commands.compress import distil, prune
 from models.commands.finetune import finetune
 from models.commands.measure import probe, report, speed
+from models.commands.prepare import prepare
 from models.commands.recipes import evaluate, export, quantize, sentences
 
 app = Typer(
@@ -17,7 +18,7 @@ app = Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (finetune, export, quantize, evaluate, sentences, probe, speed, report, add, distil, prune):
+for command in (prepare, finetune, export, quantize, evaluate, sentences, probe, speed, report, add, distil, prune):
     app.command()(command)
 
 

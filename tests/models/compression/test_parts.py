@@ -59,7 +59,7 @@ def test_silent_parts_are_worth_nothing_and_their_removal_changes_nothing(tmp_pa
 
 
 def test_a_parts_worth_is_what_the_loss_loses_at_first_order(tmp_path: Path) -> None:
-    """Of a single row: the slope of the loss along a factor on the head's output, found by making it compression."""
+    """Of a single row: the slope of the loss along a factor on the head's output, found by making it smaller."""
     make_model("bert", tmp_path / "m")
     model, batch = _load(tmp_path / "m").double(), _batch(tmp_path / "m")
     row = {name: value[:1] for name, value in batch.items()}

@@ -131,7 +131,7 @@ def test_the_rows_own_labels_count_as_much_as_is_said(tmp_path: Path) -> None:
     )
     model = HEADS["bert"].from_pretrained(tmp_path / "m").eval()
     batch = taught.collate([dict(each) for each in taught.features])
-    inputs = {name: values for name, values in batch.items() if name != "taught"}
+    inputs = {name: values for name, values in batch.items() if name != "teacher_logits"}
     assert taught.loss(model, batch).item() == pytest.approx(0.25 * model(**inputs).loss.item())
 
 
@@ -149,8 +149,8 @@ def test_what_was_taught_is_kept_for_the_same_rows_only(tmp_path: Path, monkeypa
 
     again = distillation_inputs(tmp_path / "m", Missing, features, tokenizer, TEACHING, run=tmp_path / "run")
     for one, other in zip(first.features, again.features, strict=True):
-        assert len(one["taught"]) == len(one["input_ids"])
-        np.testing.assert_array_equal(one["taught"], other["taught"])
+        assert len(one["teacher_logits"]) == len(one["input_ids"])
+        np.testing.assert_array_equal(one["teacher_logits"], other["teacher_logits"])
     with pytest.raises(LookupError):
         distillation_inputs(tmp_path / "m", Missing, features[1:], tokenizer, TEACHING, run=tmp_path / "run")
 
@@ -176,7 +176,7 @@ def test_a_recipes_teacher_is_trained_first(tmp_path: Path, monkeypatch: pytest.
     final = finetune_recipe(student, base=None, data=data, runs=tmp_path / "runs")
     assert final == tmp_path / "runs" / "tiny" / "only" / "final"
     assert (tmp_path / "runs" / teacher.name / "only" / "final" / "config.json").is_file()
-    assert len(list(final.parent.glob("taught-*.npy"))) == 1
+    assert len(list(final.parent.glob("teacher-logits-*.npy"))) == 1
 
 
 def test_a_stage_that_keeps_what_it_knew_is_taught_by_the_stage_before_it(tmp_path: Path) -> None:
@@ -191,11 +191,11 @@ def test_a_stage_that_keeps_what_it_knew_is_taught_by_the_stage_before_it(tmp_pa
         plan.model_copy(update={"stages": (first, second)}), base=str(tmp_path / "base"), data=data, runs=runs
     )
     assert final == runs / "tiny" / "second" / "final"
-    assert len(list(final.parent.glob("taught-*.npy"))) == 1
-    assert not list((runs / "tiny" / "only").glob("taught-*.npy"))
+    assert len(list(final.parent.glob("teacher-logits-*.npy"))) == 1
+    assert not list((runs / "tiny" / "only").glob("teacher-logits-*.npy"))
 
 
 def test_a_card_names_the_teacher_and_its_base(exported: Callable[[str], Exported]) -> None:
     plan = load_recipe("sentiment")
     card = model_card(exported("bert").fp32, plan, {"score": {"accuracy": 1.0}, "data": "", "rows": 1})
-    assert "- DistillationInputs by: `sentiment-teacher`, made from sentence-transformers/all-mpnet-base-v2\n" in card
+    assert "- Taught by: `sentiment-teacher`, made from sentence-transformers/all-mpnet-base-v2\n" in card
