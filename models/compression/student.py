@@ -83,6 +83,7 @@ def student_recipe(recipe: Recipe, options: StudentOptions, made_from: str) -> R
             # The larger model is the only teacher.
             "stages": (*recipe.stages[:-1], stage.model_copy(update={"training": training, "teacher": None})),
             "evaluation": recipe.evaluation.model_copy(update={"tolerance": tolerance}),
+            "not_remade": "",
             "notes": notes,
         }
     )

@@ -42,6 +42,10 @@ def _teacher_lines(recipe: Recipe) -> str:
     return "".join(f"\n- Taught by: `{name}`, made from {load_recipe(name).base}" for name in taught if name)
 
 
+def _not_remade(recipe: Recipe) -> str:
+    return f"\n- Not remade by that: {' '.join(recipe.not_remade.split())}" if recipe.not_remade else ""
+
+
 def _score_lines(metrics: dict[str, Any]) -> str:
     lines = ["| score | int8, as served | fp32 |", "| --- | --- | --- |"]
     fp32 = metrics.get("fp32", {})
@@ -68,7 +72,7 @@ def model_card(folder: Path, recipe: Recipe, metrics: dict[str, Any], *, made_by
 - Task: {recipe.task}; served on `/v1/{route}`
 - Base: {recipe.base}{_teacher_lines(recipe)}
 - Precision: {artifact.precision}; graphs of {size:.1f} MB; reads {artifact.max_tokens} tokens at a time
-- Made by: `{made_by or f"python -m models finetune|export|quantize|evaluate {recipe.name}"}`
+- Made by: `{made_by or f"python -m models finetune|export|quantize|evaluate {recipe.name}"}`{_not_remade(recipe)}
 
 ## Data
 

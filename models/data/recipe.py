@@ -130,6 +130,8 @@ class Recipe(_Section):
     evaluation: Evaluation
     seq2seq: Seq2Seq | None = None
     held_out: HeldOut | None = None
+    not_remade: str = ""
+    """Which part of the shipped weights the commands do not make again, for the card; empty if they make all."""
     notes: str = ""
     """The model card's limits, in Markdown."""
     serving: dict[str, object] = Field(default_factory=dict)

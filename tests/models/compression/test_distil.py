@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,47 +23,12 @@ from service.artifact import Artifact
 from service.config import Settings
 from service.registry import Registry
 from service.schemas import ClassifyParameters
-from tests.models.tiny import SENTENCES, make_model
+from tests.models.doubles import write_plan
+from tests.models.tiny import SENTENCES
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "torch.jit.TracerWarning")
 ]
-
-RECIPE = """
-name = "tiny"
-task = "{task}"
-description = "Is it good?"
-base = "nothing"
-labels = ["bad", "good"]
-[[stages]]
-name = "only"
-[[stages.sources]]
-files = ["rows.jsonl"]
-home = "at home"
-licence = "none"
-[stages.training]
-epochs = 5
-batch_size = 4
-learning_rate = 3e-3
-max_length = 32
-seed = 3
-attention = "eager"
-hidden_dropout = 0.0
-extra = {{ stride = 8 }}
-[evaluation]
-files = ["rows.jsonl"]
-home = "rows of a test"
-tolerance = {{ accuracy = 100.0 }}
-"""
-
-
-def write_plan(folder: Path, kind: str, task: str, rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """A recipe, its data and its trained model; what a command is told of them."""
-    (folder / "tiny.toml").write_text(RECIPE.format(task=task), encoding="utf-8")
-    (folder / "data").mkdir()
-    (folder / "data" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    make_model(kind, folder / "runs" / "tiny" / "only" / "final")
-    return [str(folder / "tiny.toml"), "--data", str(folder / "data"), "--runs", str(folder / "runs")]
 
 
 def _served(folder: Path, texts: list[str]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 from models.__main__ import app
 from models.compression.prune import columns_to_remove
 from service.artifact import Artifact
-from tests.models.compression.test_distil import write_plan
+from tests.models.doubles import write_plan
 from tests.models.tiny import SENTENCES
 
 pytestmark = [

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from models.data.question_edits import edit_question, negate, replace_word, swap_name
-from tests.models.like import NONE_ALIKE, like_words
+from tests.models.doubles import NONE_ALIKE, like_words
 
 CONTEXT = "The tower was built in 1889 by Gustave Eiffel for a fair in Paris. It has 3 floors and a view of Montmartre."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.data.unanswerable import hard_unanswerable_rows
-from tests.models.like import NONE_ALIKE
+from tests.models.doubles import NONE_ALIKE
 
 CONTEXT = (
     "The tower was built in 1889 by Gustave Eiffel for a fair in Paris. Its first visitors climbed by the stairs alone."

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from models.data.word_neighbours import WordNeighbours
-from tests.models.like import like_words
+from tests.models.doubles import like_words
 from tests.models.tiny import make_model
 
 COSINES = {"river": 1.0, "rivers": 0.4, "stream": 0.7, "lake": 0.45, "mountain": 0.4, "sea": 0.4, "tax": 0.05}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,27 +15,25 @@ from models.evaluation.answer_scores import (
     calibration_table,
     squad_scores,
 )
+from tests.models.doubles import answer_result, answer_row
 
 TEXTS = st.text(st.sampled_from("ab the.,-A n\u00e9"), min_size=1, max_size=12)
 
 
-def row(text: str | None, file: str = "v1") -> dict[str, Any]:
-    answers = {"text": [] if text is None else [text], "answer_start": [] if text is None else [0]}
-    return {"question": f"{text}?", "context": "Paris is big", "answers": answers, "file": file}
-
-
-def said(*answers: tuple[str, float]) -> dict[str, Any]:
-    return {"answers": [{"answer": text, "score": score} for text, score in answers]}
-
-
 def test_the_best_span_counts_without_leave_to_decline_and_the_first_answer_with_it() -> None:
-    rows = [row("Paris"), row("Paris", "v2"), row(None, "v2"), row(None, "v2"), row("Rome", "v2")]
+    rows = [
+        answer_row("Paris"),
+        answer_row("Paris", "v2"),
+        answer_row(None, "v2"),
+        answer_row(None, "v2"),
+        answer_row("Rome", "v2"),
+    ]
     results = [
-        said(("", 0.6), ("Paris", 0.3)),  # right in version 1, whatever it would have declined
-        said(("", 0.6), ("Paris", 0.3)),  # declined
-        said(("", 0.9), ("Paris", 0.1)),  # rightly
-        said(("Paris", 0.6), ("", 0.2)),  # made up
-        said(("Rome", 0.6), ("Paris", 0.2)),
+        answer_result(("", 0.6), ("Paris", 0.3)),  # right in version 1, whatever it would have declined
+        answer_result(("", 0.6), ("Paris", 0.3)),  # declined
+        answer_result(("", 0.9), ("Paris", 0.1)),  # rightly
+        answer_result(("Paris", 0.6), ("", 0.2)),  # made up
+        answer_result(("Rome", 0.6), ("Paris", 0.2)),
     ]
     assert squad_scores(answered_questions(rows, results)) == {
         "f1": 100.0,
@@ -48,29 +44,29 @@ def test_the_best_span_counts_without_leave_to_decline_and_the_first_answer_with
 
 
 def test_one_file_of_both_kinds_gives_both_scores() -> None:
-    rows = [row("Paris", "mine"), row(None, "mine")]
-    results = [said(("", 0.6), ("Paris", 0.3)), said(("", 0.9), ("Paris", 0.1))]
+    rows = [answer_row("Paris", "mine"), answer_row(None, "mine")]
+    results = [answer_result(("", 0.6), ("Paris", 0.3)), answer_result(("", 0.9), ("Paris", 0.1))]
     scores = squad_scores(answered_questions(rows, results))
     assert (scores["f1"], scores["f1_or_none"]) == (100.0, 50.0)
 
 
 def test_files_with_answers_only_are_not_scored_for_declining() -> None:
-    assert set(squad_scores(answered_questions([row("Paris")], [said(("Paris", 0.5), ("", 0.1))]))) == {
+    assert set(squad_scores(answered_questions([answer_row("Paris")], [answer_result(("Paris", 0.5), ("", 0.1))]))) == {
         "f1",
         "exact_match",
     }
 
 
 def test_the_share_that_is_right_is_told_of_enough_answers() -> None:
-    rows = [row("Paris")] * 25
-    results = [said(("Paris" if index < 20 else "Rome", 0.85), ("", 0.1)) for index in range(25)]
+    rows = [answer_row("Paris")] * 25
+    results = [answer_result(("Paris" if index < 20 else "Rome", 0.85), ("", 0.1)) for index in range(25)]
     assert squad_scores(answered_questions(rows, results))["right_at_0.8"] == pytest.approx(80.0)
     assert "right_at_0.8" not in squad_scores(answered_questions(rows[:19], results[:19]))
 
 
 def test_calibration_bins_hold_every_answer_once() -> None:
-    rows = [row("Paris")] * 4
-    results = [said(("Paris", score), ("", 0.0)) for score in (0.05, 0.8, 0.89, 1.0)]
+    rows = [answer_row("Paris")] * 4
+    results = [answer_result(("Paris", score), ("", 0.0)) for score in (0.05, 0.8, 0.89, 1.0)]
     bins = calibration(answered_questions(rows, results))
     assert [each.count for each in bins] == [1, 0, 0, 0, 0, 0, 0, 0, 2, 1]
     assert bins[8].score == pytest.approx(0.845)

@@ -20,7 +20,7 @@ from models.evaluation.probe import (
     spellings_agree,
 )
 from service.artifact import Artifact
-from tests.models.evaluation.test_answer_scores import row, said
+from tests.models.doubles import answer_result, answer_row
 from tests.models.tiny import SENTENCES, Exported
 
 ROWS: list[Row] = [
@@ -63,8 +63,13 @@ def test_the_report_shows_the_row_that_is_wrong(sentiment: Artifact) -> None:
 
 
 def test_errors_are_answers_that_share_little_with_the_reference() -> None:
-    rows = [row("Paris"), row("the Paris"), row("Paris"), row(None)]
-    results = [said(("big", 0.9)), said(("Paris", 0.9)), said(("Paris is big", 0.9)), said(("big", 0.9))]
+    rows = [answer_row("Paris"), answer_row("the Paris"), answer_row("Paris"), answer_row(None)]
+    results = [
+        answer_result(("big", 0.9)),
+        answer_result(("Paris", 0.9)),
+        answer_result(("Paris is big", 0.9)),
+        answer_result(("big", 0.9)),
+    ]
     assert [each.span["answer"] for each in errors_of(answered_questions(rows, results), 9)] == ["big"]
     assert errors_of(answered_questions(rows, results), 0) == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,13 @@ import pytest
 import torch
 import transformers
 
-from models.data.recipe import Evaluation, HeldOut, Recipe, Seq2Seq, Source, Stage, Training
+from models.data.recipe import HeldOut, Recipe, Seq2Seq, Source, Stage, Training
 from models.training.question_answering import held_out_questions, training_rows, unanswerable_rows, window_features
 from models.training.seq2seq import build_seq2seq, train_tokenizer
 from models.training.stages import finetune_recipe
 from models.training.summarization import supporting_sentences
-from tests.models.like import NONE_ALIKE
+from tests.models.doubles import NONE_ALIKE, TRAINING, question_rows, recipe, write_rows
 from tests.models.tiny import SENTENCES, make_model
-
-TRAINING = Training(epochs=6, batch_size=4, learning_rate=5e-3, max_length=32, seed=3, warmup_ratio=0.0)
-NO_BARS = Evaluation(files=(), home="", tolerance={})
-
-
-def recipe(task: str, training: Training = TRAINING, **more: object) -> Recipe:
-    stage = Stage(name="only", sources=(Source(files=("rows.jsonl",), home="", licence=""),), training=training)
-    return Recipe.model_validate(
-        {"name": "tiny", "task": task, "description": "", "base": "", "stages": (stage,), "evaluation": NO_BARS, **more}
-    )
-
 
 pytestmark = pytest.mark.filterwarnings("ignore:mtime may not be reliable")
 
@@ -37,12 +25,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:mtime may not be reliable")
 def base(tmp_path: Path) -> Path:
     make_model("bert", tmp_path / "base")
     return tmp_path / "base"
-
-
-def write_rows(data: Path, rows: Sequence[Mapping[str, object]]) -> Path:
-    data.mkdir(exist_ok=True)
-    (data / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return data
 
 
 def test_a_classifier_learns_and_a_second_run_trains_nothing(base: Path, tmp_path: Path) -> None:
@@ -120,16 +102,6 @@ def test_unanswerable_rows_hold_no_answer() -> None:
         assert row["answers"]["text"] == []
 
 
-def asked(count: int) -> list[dict[str, Any]]:
-    rows = []
-    for n in range(count):
-        before = f"{SENTENCES[n % 5]} Letter {n} was written by "
-        context = f"{before}Author{n} of Town{n} in {1900 + n}. {SENTENCES[0]}"
-        answers = {"text": [f"Author{n}"], "answer_start": [len(before)]}
-        rows.append({"question": f"who wrote letter {n} in {1900 + n}?", "context": context, "answers": answers})
-    return rows
-
-
 def reader_plan(training: Training) -> Recipe:
     source = Source(files=("rows.jsonl",), home="", licence="")
     first = Stage(name="first", sources=(source.model_copy(update={"cap": 20}),), training=training)
@@ -139,7 +111,7 @@ def reader_plan(training: Training) -> Recipe:
 
 
 def test_held_out_questions_are_those_that_no_stage_sees(tmp_path: Path) -> None:
-    data = write_rows(tmp_path / "data", asked(40))
+    data = write_rows(tmp_path / "data", question_rows(40))
     plan = reader_plan(TRAINING)
     held = {row["context"] for row in held_out_questions(plan, data)}
     seen = [{row["context"] for row in training_rows(plan, stage, NONE_ALIKE, data)} for stage in plan.stages]
@@ -148,7 +120,7 @@ def test_held_out_questions_are_those_that_no_stage_sees(tmp_path: Path) -> None
 
 
 def test_a_reader_learns_its_temperature_and_when_to_decline(base: Path, tmp_path: Path) -> None:
-    data = write_rows(tmp_path / "data", asked(40))
+    data = write_rows(tmp_path / "data", question_rows(40))
     extra = {"stride": 8.0, "crop": 0.5, "removed": 0.2, "swapped": 0.5}
     training = TRAINING.model_copy(update={"epochs": 1.0, "extra": extra, "decay_from": 0.5})
     final = finetune_recipe(reader_plan(training), base=str(base), data=data, runs=tmp_path / "runs")

@@ -17,8 +17,8 @@ from models.data.recipe import Recipe, TeacherSettings, load_recipe
 from models.training import stages
 from models.training.stages import finetune_recipe
 from models.training.teacher_logits import TeacherTokens, distillation_inputs
+from tests.models.doubles import TRAINING, question_rows, recipe, write_rows
 from tests.models.tiny import SENTENCES, Exported, make_model
-from tests.models.training.test_stages import TRAINING, asked, recipe, write_rows
 
 HEADS = {
     "bert": transformers.AutoModelForSequenceClassification,
@@ -168,7 +168,7 @@ def plans(kind: str, monkeypatch: pytest.MonkeyPatch, **more: Any) -> tuple[Reci
 def test_a_recipes_teacher_is_trained_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     classifier = kind == "text-classification"
     make_model("bert" if classifier else "bert-qa", tmp_path / "base")
-    rows = [{"text": SENTENCES[n % 2], "label": n % 2} for n in range(16)] if classifier else asked(12)
+    rows = [{"text": SENTENCES[n % 2], "label": n % 2} for n in range(16)] if classifier else question_rows(12)
     data = write_rows(tmp_path / "data", rows)
     short = TRAINING.model_copy(update={"epochs": 2.0, "extra": {} if classifier else {"stride": 8.0}})
     more: dict[str, Any] = {"training": short, "base": str(tmp_path / "base"), "labels": ("bad", "good")}
@@ -181,7 +181,7 @@ def test_a_recipes_teacher_is_trained_first(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_stage_that_keeps_what_it_knew_is_taught_by_the_stage_before_it(tmp_path: Path) -> None:
     make_model("bert-qa", tmp_path / "base")
-    data = write_rows(tmp_path / "data", asked(12))
+    data = write_rows(tmp_path / "data", question_rows(12))
     training = TRAINING.model_copy(update={"epochs": 1.0, "extra": {"stride": 8.0, "swapped": 0.5}})
     plan = recipe("question-answering", training=training)
     (first,) = plan.stages
