@@ -1,1 +1,1 @@
-"""A smaller model from a trained one, which teaches it: half of the layers, and what all smaller models go through."""
+"""Smaller models from trained ones: fewer layers (`distil`), or fewer heads and columns (`prune`)."""

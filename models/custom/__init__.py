@@ -1,1 +1,1 @@
-"""A classifier of somebody's own from a file of texts and labels, by one command."""
+"""Models of a user's own: a classifier trained on a table, or a transformers model that is added."""

@@ -1,4 +1,4 @@
-"""Rows that no stage trains on: early stopping, the score table and the scores' temperature come from them."""
+"""Held-out rows, which no stage trains on: for early stopping, score tables and calibration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _key(row: Row) -> str:
 
 
 def _by_label(rows: list[Row], wanted: int, chooser: random.Random) -> list[Row]:
-    """About `wanted` of the rows, from every label its share; a label with a single row keeps it for training."""
+    """About `wanted` rows, stratified by label; the only row of a label stays in training."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[_key(row)].append(row)
@@ -32,7 +32,7 @@ def _by_label(rows: list[Row], wanted: int, chooser: random.Random) -> list[Row]
 
 
 def _whole(rows: list[Row], min_words: int, wanted: int, chooser: random.Random) -> list[Row]:
-    """`wanted` rows of at least `min_words` words that are no part of a longer row."""
+    """`wanted` rows of at least `min_words` words whose text is not contained in a longer row."""
     long = [row for row in rows if len(row["text"].split()) >= min_words]
     chooser.shuffle(long)
     texts = "\n".join(_plain(row["text"]) for row in long)
@@ -54,9 +54,9 @@ def held_out_rows(rows: list[Row], plan: HeldOut) -> list[Row]:
 
 
 def without(rows: list[Row], held: list[Row], plan: HeldOut) -> list[Row]:
-    """`rows` less the held-out ones and their doubles; with `whole_texts` also less what is a part of one.
+    """`rows` without the held-out ones and their duplicates; with `whole_texts` also without parts of them.
 
-    Parts of a word or two ("a film") tell nothing of where they come from, and stay.
+    Parts of one or two words ("a film") stay: they reveal nothing about the text that they come from.
     """
     texts = {_plain(row["text"]) for row in held}
     together = "\n".join(sorted(texts))

@@ -1,4 +1,4 @@
-"""Contexts made shorter or longer, so that a question is seen beside other neighbours each time."""
+"""Contexts cropped and joined, so that answers stand in contexts of many lengths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NEIGHBOURS = 2
 
 
 def sentences(context: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence of `context`, with the space after it: together they are all of it."""
+    """Start and end of each sentence of `context`, trailing space included; together they cover all of it."""
     starts = [0, *(found.end() for found in _SENTENCE_END.finditer(context))]
     return list(zip(starts, [*starts[1:], len(context)], strict=True))
 
@@ -37,13 +37,13 @@ def _cropped(row: Row, chooser: random.Random) -> Row:
 
 
 def crop_rows(rows: list[Row], share: float, seed: int) -> list[Row]:
-    """The same rows; of `share` of those with an answer only its sentence and up to two on either side."""
+    """Crop the contexts of `share` of the answerable rows to the answer's sentence and up to two on either side."""
     chooser = random.Random(seed)
     return [_cropped(row, chooser) if row["answers"]["text"] and chooser.random() < share else row for row in rows]
 
 
 def join_rows(rows: list[Row], most: int, seed: int) -> list[Row]:
-    """The same rows; a context of a sentence gets up to `most` others' around it, which do not hold the answer."""
+    """Put up to `most` other short contexts, without the answer in them, around each short context."""
     chooser = random.Random(seed)
     short = sorted({row["context"] for row in rows if len(row["context"]) < _SHORT_CHARS})
     if not short or not most:

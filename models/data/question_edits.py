@@ -1,7 +1,7 @@
-"""A question made to ask what its paragraph does not say, by a word of it put for another.
+"""Edits that make a question ask for what its paragraph does not say.
 
-As people make them (Rajpurkar et al. 2018, "Know What You Don't Know", section 4): names and numbers swapped,
-antonyms, negation, other words than the text's.
+The kinds of edit are those that people make (Rajpurkar et al. 2018, "Know What You Don't Know", section 4): names and
+numbers swapped, antonyms, negation, words that the text does not have.
 """
 
 from __future__ import annotations
@@ -37,59 +37,64 @@ _ASKING = re.compile(
     "what|which|when|where|whom|whose|many|much|does|were|have|been|with|from|that|this|there|their|they|into|about"
     "|also|than|name|called|known|following|used|other|some|such|being|would|could|should"
 )
-_WITHIN = 30
-"""A number of the text's, changed: by so much at most."""
-_STRANGE = 0.4
-"""Share of the names and numbers that come from elsewhere."""
+_LARGEST_CHANGE = 30
+"""A number is changed by at most this much."""
+_OUTSIDE_SHARE = 0.4
+"""Share of the replacements that are taken from outside the paragraph."""
 
 
-def _put(question: str, place: re.Match[str], new: str) -> str:
+def _replaced(question: str, place: re.Match[str], new: str) -> str:
     return question[: place.start()] + (new.lower() if question.islower() else new) + question[place.end() :]
 
 
-def _beside(number: str, chooser: random.Random) -> str:
-    """A number near this one, written alike."""
+def _nearby_number(number: str, chooser: random.Random) -> str:
+    """A number near `number`; what is not all digits, such as "1,200", stays as it is."""
     if not number.isdigit():
         return number
-    return str(max(1, int(number) + chooser.choice((-1, 1)) * chooser.randint(1, min(_WITHIN, int(number) + 1))))
+    return str(
+        max(1, int(number) + chooser.choice((-1, 1)) * chooser.randint(1, min(_LARGEST_CHANGE, int(number) + 1)))
+    )
 
 
 def names_of(text: str) -> list[str]:
-    """A text's names in order of the alphabet; a single word that begins a sentence may be none."""
+    """The names in `text`, sorted; a single capitalized word at the start of a sentence is not taken for one."""
     starts = {start for start, _ in sentences(text)}
-    found = (place.group().removeprefix("The ") for place in _NAME.finditer(text) if _names_one(place, starts))
+    found = (place.group().removeprefix("The ") for place in _NAME.finditer(text) if _is_name(place, starts))
     return sorted(set(found))
 
 
-def _names_one(place: re.Match[str], starts: set[int]) -> bool:
+def _is_name(place: re.Match[str], starts: set[int]) -> bool:
     return place.start() not in starts or " " in place.group()
 
 
 def swap_name(question: str, context: str, names: Sequence[str], chooser: random.Random) -> str | None:
-    """With a number or name of the context put for another: of the context, or of `names`, or a number near it."""
-    asked, said = question.lower(), context.lower()
+    """Replace a name or number that the question shares with the context; None if there is none, or no replacement.
+
+    The replacement is from the context, from `names`, or a number near the old one.
+    """
+    question_lower, context_lower = question.lower(), context.lower()
     for number in chooser.sample((True, False), 2):
         inside = sorted(set(_NUMBER.findall(context))) if number else names_of(context)
-        places = [(name, re.search(rf"\b{re.escape(name.lower())}\b", asked)) for name in inside]
+        places = [(name, re.search(rf"\b{re.escape(name.lower())}\b", question_lower)) for name in inside]
         known = [(name, place) for name, place in places if place]
         if not known:
             continue
         old, place = chooser.choice(known)
-        others = [name for name in inside if name.lower() not in asked]
-        if not others or chooser.random() < _STRANGE:
-            strange = _beside(old, chooser) if number else chooser.choice(names or [old])
-            others = [] if strange.lower() in said else [strange]
+        others = [name for name in inside if name.lower() not in question_lower]
+        if not others or chooser.random() < _OUTSIDE_SHARE:
+            outside = _nearby_number(old, chooser) if number else chooser.choice(names or [old])
+            others = [] if outside.lower() in context_lower else [outside]
         if others:
-            return _put(question, place, chooser.choice(others))
+            return _replaced(question, place, chooser.choice(others))
     return None
 
 
 def negate(question: str, chooser: random.Random) -> str | None:
-    """With a word put for its opposite, or with a "not"."""
+    """Replace a word by its opposite, or add a negation; None if the question has no word for either."""
     words = [found for found in re.finditer(r"\w+", question) if found.group().lower() in _OPPOSITE]
     if words and chooser.random() < 0.8:
         word = chooser.choice(words)
-        return _put(question, word, _OPPOSITE[word.group().lower()])
+        return _replaced(question, word, _OPPOSITE[word.group().lower()])
     verb = _VERB.search(question)
     if verb is None:
         return None
@@ -97,22 +102,22 @@ def negate(question: str, chooser: random.Random) -> str | None:
 
 
 def replace_word(question: str, context: str, words: WordNeighbours, chooser: random.Random) -> str | None:
-    """With a word, sooner one of the context's, put for one like it that the context has not."""
-    said = context.lower()
+    """Replace a word, preferably one of the context, by a neighbour that the context does not hold, or None."""
+    context_lower = context.lower()
     words_in = (found for found in _WORD.finditer(question) if not _ASKING.fullmatch(found.group()))
     places = [found for found in words_in if words.neighbours(found.group())]
     chooser.shuffle(places)
-    for place in sorted(places, key=lambda found: found.group() not in said):
-        strange = [word for word in words.neighbours(place.group()) if word not in said]
-        if strange:
-            return _put(question, place, chooser.choice(strange))
+    for place in sorted(places, key=lambda found: found.group() not in context_lower):
+        absent = [word for word in words.neighbours(place.group()) if word not in context_lower]
+        if absent:
+            return _replaced(question, place, chooser.choice(absent))
     return None
 
 
 def edit_question(
     question: str, context: str, *, names: Sequence[str], words: WordNeighbours, chooser: random.Random
 ) -> str | None:
-    """The question changed in one of these ways; None where none of them applies."""
+    """The question after one randomly chosen edit; None where no edit applies."""
     way = chooser.random()
     changed = None
     if way < 0.4:

@@ -1,7 +1,7 @@
-"""Questions without an answer, made from questions that have one, for data that holds none.
+"""Unanswerable questions, made from answerable ones for data that has none.
 
-Those beside a paragraph picked blindly are told by their topic alone, so most of these share words with theirs, as
-people's own do (Rajpurkar et al. 2018, "Know What You Don't Know", section 4: names swapped, negation, antonyms).
+A question beside a random paragraph is recognized by its topic alone. Most of these therefore share words with their
+paragraph, as those that people write do (Rajpurkar et al. 2018, "Know What You Don't Know", section 4).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.data.word_neighbours import WordNeighbours
 _NO_ANSWER: dict[str, list[Any]] = {"text": [], "answer_start": []}
 _WORD = re.compile(r"\w{4,}")
 _MOST_CONTEXTS = 400
-"""A word that stands in more contexts than this says little of a topic."""
+"""Words in more contexts than this are ignored: they say little about a topic."""
 _LEAST_CHARS, _MOST_CHARS = 60, 1200
 
 
@@ -29,7 +29,7 @@ def _without_answer(row: Row, question: str, context: str) -> Row:
 
 
 def _removed(row: Row) -> Row | None:
-    """The question beside its own paragraph, less every sentence that holds the answer."""
+    """The question with its own paragraph, from which every sentence with the answer is removed."""
     context, answer = row["context"], row["answers"]["text"][0].lower()
     left = "".join(context[a:b] for a, b in sentences(context) if answer not in context[a:b].lower())
     if len(left) < _LEAST_CHARS or answer in left.lower():
@@ -38,13 +38,13 @@ def _removed(row: Row) -> Row | None:
 
 
 def _swapped(row: Row, names: list[str], words: WordNeighbours, chooser: random.Random) -> Row | None:
-    """The question made to ask what its paragraph does not say."""
+    """The question edited to ask for what its paragraph does not say."""
     changed = edit_question(row["question"], row["context"], names=names, words=words, chooser=chooser)
     return None if changed is None else _without_answer(row, changed, row["context"])
 
 
-class _Topics:
-    """Contexts by their words."""
+class _ContextIndex:
+    """An inverted index of contexts by their words."""
 
     def __init__(self, contexts: list[str]) -> None:
         self._contexts = contexts
@@ -53,8 +53,8 @@ class _Topics:
             for word in set(_WORD.findall(context.lower())):
                 self._holders[word].append(index)
 
-    def beside(self, row: Row, chooser: random.Random) -> Row | None:
-        """The question beside the paragraph, one of the three most alike, that shares words with it but no answer."""
+    def similar(self, row: Row, chooser: random.Random) -> Row | None:
+        """The question with one of the three most similar other paragraphs that do not hold its answer, or None."""
         weights: dict[int, float] = defaultdict(float)
         for word in sorted(set(_WORD.findall(row["question"].lower()))):
             holders = self._holders.get(word, [])
@@ -73,13 +73,19 @@ class _Topics:
 def hard_unanswerable_rows(
     rows: list[Row], words: WordNeighbours, *, removed: float, alike: float, swapped: float, seed: int
 ) -> list[Row]:
-    """Rows without an answer, at most these shares of the answered `rows`: the answer's sentences removed, another
-    paragraph of like topic, a name, number or word of the question swapped."""
+    """Unanswerable rows made from shares of the answerable `rows`, in three ways; fewer where a way does not apply.
+
+    `removed`: the sentences with the answer are taken out. `alike`: the paragraph is another one on a similar topic.
+    `swapped`: a name, number or word of the question is replaced.
+    """
     chooser = random.Random(seed)
     answered = [row for row in rows if any(row["answers"]["text"]) and len(row["context"]) <= _MOST_CHARS]
     contexts = sorted({row["context"] for row in answered})
-    topics, names = _Topics(contexts), sorted({name for context in contexts for name in names_of(context)})
+    contexts_by_word, names = (
+        _ContextIndex(contexts),
+        sorted({name for context in contexts for name in names_of(context)}),
+    )
     made: list[Row | None] = [_removed(row) for row in chooser.sample(answered, int(len(answered) * removed))]
-    made += [topics.beside(row, chooser) for row in chooser.sample(answered, int(len(answered) * alike))]
+    made += [contexts_by_word.similar(row, chooser) for row in chooser.sample(answered, int(len(answered) * alike))]
     made += [_swapped(row, names, words, chooser) for row in chooser.sample(answered, int(len(answered) * swapped))]
     return [row for row in made if row is not None]

@@ -1,4 +1,4 @@
-"""Words that could stand in another's place and mean something else, by the distance of a model's word vectors."""
+"""Words that fit in another word's place but mean something else, found by the cosines of a model's word vectors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 _LEAST_LETTERS = 4
 _CLOSEST, _FARTHEST = 0.48, 0.3
-"""Cosines: closer words mean the same too often ("biggest", "largest": 0.7), farther ones have nothing to do with it.
+"""Range of cosines. Closer words are too often synonyms ("biggest", "largest": 0.7), farther ones are unrelated.
 By MiniLM's vectors, less their mean: "queen" is at 0.63 from "king", "decrease" at 0.60 from "increase"."""
 _MOST = 8
 _STEM = 4
@@ -20,7 +20,7 @@ def _ending(word: str) -> str:
 
 
 class WordNeighbours:
-    """A vocabulary's whole words with their vectors [pieces, width]."""
+    """The whole words of a vocabulary with their vectors [pieces, width], less the mean vector."""
 
     def __init__(self, vocabulary: dict[str, int], vectors: Any) -> None:
         centred = vectors - vectors.mean(axis=0)
@@ -33,12 +33,12 @@ class WordNeighbours:
 
     @classmethod
     def of(cls, model: Any, tokenizer: Any) -> WordNeighbours:
-        """By the input embeddings of a transformers model."""
+        """From the input embeddings of a transformers model."""
         vectors = model.get_input_embeddings().weight.detach().float().cpu().numpy()
         return cls(tokenizer.get_vocab(), vectors)
 
     def neighbours(self, word: str) -> list[str]:
-        """The words most like `word`, itself in lower case, that are no form of it and no synonym; often none."""
+        """The nearest words to `word` (in lower case) that are neither forms nor synonyms of it; often none."""
         if word not in self._found:
             self._found[word] = self._like(word)
         return self._found[word]

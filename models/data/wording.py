@@ -1,4 +1,4 @@
-"""How a summary is worded: its opening, and whether its names and numbers are its source's."""
+"""The wording of summaries: openings, repetitions, names and numbers that the source does not have."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ def names_in(text: str) -> set[str]:
 
 
 def opens_with_paper(summary: str) -> bool:
-    """Whether it says first that there is a paper, which its reader knows."""
+    """Whether the summary begins by mentioning the paper ("This paper …")."""
     return _OPENING.match(summary) is not None
 
 
 def repeats_words(summary: str) -> bool:
-    """Whether some four words follow each other twice."""
+    """Whether a sequence of four words occurs twice."""
     words = summary.lower().split()
     grams = [tuple(words[at : at + _REPEATED_WORDS]) for at in range(len(words) - _REPEATED_WORDS + 1)]
     return len(grams) != len(set(grams))
 
 
 def is_clean(summary: str) -> bool:
-    """Whether it is spaced cleanly, begins with no small letter, holds no LaTeX and ends in a full stop."""
+    """Whether it has single spaces, no lower-case start, no LaTeX, and a full stop at the end."""
     return summary == " ".join(summary.split()) and not (
         _LATEX.search(summary) or summary[:1].islower() or not summary.endswith(".")
     )
 
 
 def about_its_subject(summary: str) -> str:
-    """ "The paper introduces CARE, a benchmark …" as "CARE is a benchmark …"; what is not of that form as it is."""
+    """ "The paper introduces CARE, a benchmark …" as "CARE is a benchmark …"; other summaries stay as they are."""
     named = _NAMED.fullmatch(summary)
     return f"{named['name']} is {named['what']} {named['rest']}" if named else summary
 
 
 def without_paper(summary: str) -> str:
-    """ "This study compares …" as "Compares …"; what is not of that form as it is."""
+    """ "This study compares …" as "Compares …"; other summaries stay as they are."""
     acting = _ACTING.fullmatch(summary)
     return acting["verb"].capitalize() + acting["rest"] if acting else summary
 
 
 def worth_learning(summary: str, source: str) -> bool:
-    """Whether a target, reworded, is worded as ours should be: about its subject, all names the source's own, clean."""
+    """Whether a reworded target is fit for training: clean, no mention of the paper, all names from the source."""
     return is_clean(summary) and not opens_with_paper(summary) and all(name in source for name in names_in(summary))

@@ -1,4 +1,7 @@
-"""Scores of an answering model: SQuAD's, with and without leave to decline, and whether its scores can be believed."""
+"""Exact match and F1 of question answering, with and without leave to decline, and the calibration of scores.
+
+Rajpurkar et al. 2018, "Know What You Don't Know: Unanswerable Questions for SQuAD", and its evaluation script.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ Result = dict[str, Any]
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _BINS = 10
-_TOLD_BIN = 8
+_REPORTED_BIN = 8
 _FEWEST = 20
-"""A share of fewer answers than this says nothing."""
+"""Shares of fewer answers than this are not reported."""
 
 
 def normalized(text: str) -> str:
@@ -34,25 +37,25 @@ def _f1(given: str, wanted: str) -> float:
 
 
 def answer_f1(given: str, answers: dict[str, Any]) -> float:
-    """F1 of the words, 0 to 1, with the nearest of the references; "" is right where there are none."""
+    """Word F1, 0 to 1, against the closest reference; without references "" is right."""
     return max(_f1(given, wanted) for wanted in answers["text"] or [""])
 
 
 def answer_exact(given: str, answers: dict[str, Any]) -> bool:
-    """Whether it is one of the references; "" is right where there are none."""
+    """Whether the answer equals a reference after normalization; without references "" is right."""
     return any(normalized(given) == normalized(wanted) for wanted in answers["text"] or [""])
 
 
 @dataclass(frozen=True)
 class AnsweredQuestion:
-    """A question, and what a model that may decline said of it, best first."""
+    """A question with the answers of a model that may decline, best first."""
 
     row: Row
     answers: list[Result]
 
     @property
     def span(self) -> Result:
-        """The best answer, declining aside: what is served by default."""
+        """The best answer that is not "no answer", as served by default."""
         return next((each for each in self.answers if each["answer"]), self.answers[0])
 
     @property
@@ -61,7 +64,7 @@ class AnsweredQuestion:
 
 
 def answered_questions(rows: list[Row], results: list[Result]) -> list[AnsweredQuestion]:
-    """Rows with their results, which were made with `handle_impossible_answer` and `top_k` of at least two."""
+    """Pair rows with results that were made with `handle_impossible_answer` and a `top_k` of at least two."""
     return [AnsweredQuestion(row, result["answers"]) for row, result in zip(rows, results, strict=True)]
 
 
@@ -85,7 +88,7 @@ def squad_scores(asked: list[AnsweredQuestion]) -> dict[str, float]:
     if mixed:
         scores["f1_or_none"] = _mean(answer_f1(each.answers[0]["answer"], each.row["answers"]) for each in mixed)
         scores["exact_or_none"] = _mean(answer_exact(each.answers[0]["answer"], each.row["answers"]) for each in mixed)
-    told = calibration(plain)[_TOLD_BIN]
+    told = calibration(plain)[_REPORTED_BIN]
     if told.count >= _FEWEST:
         scores["right_at_0.8"] = 100 * told.exact
     return scores
@@ -93,7 +96,7 @@ def squad_scores(asked: list[AnsweredQuestion]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Bin:
-    """The spans whose scores lie between `low` and `low` + 0.1; shares from 0 to 1."""
+    """The answers with scores from `low` to `low` + 0.1; all shares are from 0 to 1."""
 
     low: float
     count: int
@@ -103,7 +106,7 @@ class Bin:
 
 
 def calibration(asked: list[AnsweredQuestion]) -> list[Bin]:
-    """Ten bins of the best spans by score: their mean score, how many are exactly right, their F1."""
+    """Ten bins of the best spans by score, each with mean score, share of exact matches, and mean F1."""
     bins = []
     for index in range(_BINS):
         inside = [each for each in asked if min(int(each.span["score"] * _BINS), _BINS - 1) == index]
@@ -132,6 +135,6 @@ def calibration_table(bins: list[Bin]) -> str:
 
 
 def _mean(values: Iterable[float]) -> float:
-    """In points; 0 of nothing."""
+    """The mean in points; 0 for no values."""
     found = [float(value) for value in values]
     return 100 * sum(found) / len(found) if found else 0.0

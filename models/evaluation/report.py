@@ -16,15 +16,15 @@ Waiting until a batch is full costs the client time, though, and nobody likes to
 core is free again is cut into batches. Rows of like length share one, because what is computed on padding is lost. A \
 lone request waits for nobody. Weights are kept as whole numbers of eight bits, with one scale for each channel of a \
 matrix. An answer then stays the same, to the last bit, whatever else was in its batch."""
-"""What speed is measured on, for want of rows: in sentences, as a context, and to be summarized."""
+"""The text that speed is measured on, as sentences, contexts or texts to summarize."""
 
 _QUESTION = "What waits for nobody?"
 _FEWEST_SENTENCES = 4
-"""Of what is to be summarized."""
+"""Fewest sentences of a text to summarize."""
 
 
 def _rows(task: str) -> list[Row]:
-    """Every run of the text's sentences, as the task reads it; all differ, and are of many lengths."""
+    """Every run of consecutive sentences as an input of the task: all different, of many lengths."""
     spans = sentence_spans(_TEXT)
     runs = [(first, last) for first in range(len(spans)) for last in range(first, len(spans))]
     texts = {run: _TEXT[spans[run[0]][0] : spans[run[1]][1]] for run in runs}
@@ -41,7 +41,7 @@ def _bars(artifact: Artifact) -> dict[str, float]:
 
 
 def _verdicts(artifact: Artifact) -> str:
-    """Which of its recipe's bars the artifact's score reaches."""
+    """Which bars of its recipe the artifact reaches."""
     score: dict[str, float] = artifact.metrics.get("score", {})
     said = []
     for name, bar in _bars(artifact).items():

@@ -21,7 +21,7 @@ _PATIENCE_S = 3600.0
 
 @dataclass(frozen=True)
 class Throughput:
-    """On one thread, with all rows waiting, so that batches are as the service likes them."""
+    """Throughput on one thread when all rows are queued at once, so that the scheduler chooses the batches."""
 
     texts_per_s: float
     tokens_per_s: float

@@ -1,1 +1,1 @@
-"""Fine-tuning, one module a task; `finetune` runs a recipe's stages in order."""
+"""Fine-tuning: one module a task; `stages` runs a recipe's stages in order."""

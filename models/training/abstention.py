@@ -1,7 +1,7 @@
-"""When to say that a text holds no answer, and how sure to be of one: both from rows that no stage trained on.
+"""Calibration of question answering on held-out rows: when to decline, and how sure to be of an answer.
 
-A logit is added to that of "no answer", the one under which F1 is best where half of the questions have none, and a
-temperature divides all logits, the one under which the scores of the best spans are likeliest (Guo et al. 2017).
+A bias is added to the logit of "no answer": the one with the best F1 when half of the questions are unanswerable. A
+temperature divides all logits: the one with the best log-likelihood of the best spans (Guo et al. 2017).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _LONGEST = AnswerParameters().max_answer_len
 
 @dataclass(frozen=True)
 class SpanPrediction:
-    """What the model made of one question."""
+    """The model's prediction for one question."""
 
     spans: Any
-    """Logits of all spans of all windows, [spans], -inf where a span leaves its window."""
+    """Logits of all spans in all windows, [spans]; -inf where a span would leave its window."""
     no_answer_logit: float
-    """Logit of "no answer": the least of its windows."""
+    """Logit of "no answer": the smallest over the windows."""
     f1: float
-    """Of the best span: 0 where there is no answer."""
+    """F1 of the best span; 0 for an unanswerable question."""
     right: bool
     """Whether the best span is an answer."""
     answerable: bool
@@ -40,7 +40,7 @@ class SpanPrediction:
 
 @torch.no_grad()
 def _logits(model: Any, tokenizer: Any, windows: Any) -> list[Any]:
-    """[tokens, 2] for each window: its start and end logits."""
+    """Start and end logits of each window, [tokens, 2]."""
     collate = DataCollatorWithPadding(tokenizer)
     names = [name for name in ("input_ids", "token_type_ids", "attention_mask") if name in windows]
     sizes = [len(ids) for ids in windows["input_ids"]]
@@ -55,7 +55,7 @@ def _logits(model: Any, tokenizer: Any, windows: Any) -> list[Any]:
 
 
 def predict_spans(model: Any, tokenizer: Any, rows: list[Row], *, max_length: int, stride: int) -> list[SpanPrediction]:
-    """The model's view of every row, over windows as the service cuts and compares them."""
+    """Predict every row, over windows that are cut and compared as the service does it."""
     model.eval()
     windows = tokenizer(
         [row["question"].strip() for row in rows],
@@ -95,7 +95,7 @@ def predict_spans(model: Any, tokenizer: Any, rows: list[Row], *, max_length: in
 
 
 def fit_no_answer(predictions: list[SpanPrediction]) -> tuple[float, float]:
-    """The logit to add to "no answer" for the best F1, and that F1 (0 to 1), each half of the rows counting alike."""
+    """The bias of "no answer" with the best F1, and that F1 (0 to 1); answerable and other rows have equal weight."""
     margins = np.array([prediction.spans.max() - prediction.no_answer_logit for prediction in predictions])
     answerable = np.array([prediction.answerable for prediction in predictions])
     weights = np.where(answerable, 0.5 / max(answerable.sum(), 1), 0.5 / max((~answerable).sum(), 1))
@@ -109,7 +109,7 @@ def fit_no_answer(predictions: list[SpanPrediction]) -> tuple[float, float]:
 
 
 def fit_span_temperature(predictions: list[SpanPrediction], bias: float) -> float:
-    """The divisor of all logits under which the best spans' scores say best how often they are right."""
+    """The temperature under which the scores of the best spans have the highest likelihood."""
     answered = [prediction for prediction in predictions if prediction.answerable]
     right = np.array([prediction.right for prediction in answered])
     losses = []

@@ -1,4 +1,4 @@
-"""Rows of like length together, for passes that train nothing."""
+"""Inference over rows in batches of similar length."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _AT_ONCE = 32
 
 
 def run_by_length(sizes: Sequence[int], run: Callable[[list[int]], Any]) -> list[Any]:
-    """What `run` makes of each row, in the rows' order.
+    """Call `run` on batches of row indexes, shortest rows first, and return its results in the order of the rows.
 
-    `run` gets the numbers of up to 32 rows, short ones first, and gives something for each. `sizes` are the rows'.
+    `sizes` are the lengths of the rows; `run` gets at most 32 indexes and returns one result for each.
     """
     order = sorted(range(len(sizes)), key=sizes.__getitem__)
     found: list[Any] = [None] * len(sizes)

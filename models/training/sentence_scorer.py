@@ -1,6 +1,6 @@
-"""The scorer of sentences for extractive summaries: a small head on a summarizer's own encoder, as sentences.onnx.
+"""Trains the sentence scorer of extractive summaries, a small head on a summarizer's encoder (sentences.onnx).
 
-Its labels are ROUGE: of each sentence against the summary of an abstract, or the title of a news article.
+The target of a sentence is its ROUGE against the summary of an abstract, or the title of a news article.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LONGEST = 80  # sentences; longer texts are interviews and lists, which their t
 
 @dataclass(frozen=True)
 class Example:
-    """A text with how well each of its sentences sums it up, ROUGE-1 + ROUGE-2 in [0, 2]."""
+    """A text with the target of each sentence: ROUGE-1 + ROUGE-2 against the summary, in [0, 2]."""
 
     document: Document
     worth: Array

@@ -1,4 +1,4 @@
-"""A recipe's stages in order, each from the weights of the one before."""
+"""Runs the stages of a recipe in order; a stage starts from the weights of an earlier one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _checked_base(recipe: Recipe, base: str | None) -> str:
 
 
 def final_of(recipe: Recipe, stage: Stage, runs: Path) -> Path:
-    """The folder that a stage leaves its model in."""
+    """The folder of a stage's trained model."""
     return runs / recipe.name / stage.name / FINAL
 
 
