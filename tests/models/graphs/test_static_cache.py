@@ -9,8 +9,7 @@ import onnx
 import pytest
 
 from models.graphs.static_cache import use_static_cache
-from tests.models.graphs.quantize.test_rewrite import decoder_feed
-from tests.models.tiny import Exported, Feed, open_session, run_session, with_room
+from tests.models.tiny import Exported, Feed, open_session, random_step, run_session, with_room
 
 Export = Callable[[str], Exported]
 STATIC = ("bart", "marian")
@@ -24,7 +23,7 @@ def rows_of(feed: Feed, chosen: list[int]) -> Feed:
 def test_rows_at_different_places_share_a_pass(exported: Export, kind: str) -> None:
     decoder = exported(kind).fp32 / "decoder.onnx"
     session = open_session(decoder)
-    steps = [with_room(rows_of(decoder_feed(decoder, 6, past), [row])) for row, past in enumerate((0, 5, 9, 1, 3, 7))]
+    steps = [with_room(rows_of(random_step(decoder, 6, past), [row])) for row, past in enumerate((0, 5, 9, 1, 3, 7))]
     room = max(step["past_key_values.0.decoder.key"].shape[2] for step in steps)
     for step in steps:
         for name in [name for name in step if ".decoder." in name]:
@@ -42,7 +41,7 @@ def test_rows_at_different_places_share_a_pass(exported: Export, kind: str) -> N
 def test_beams_look_at_one_copy_of_their_source(exported: Export, kind: str) -> None:
     decoder = exported(kind).fp32 / "decoder.onnx"
     session = open_session(decoder)
-    feed = with_room(decoder_feed(decoder, 6, 4))
+    feed = with_room(random_step(decoder, 6, 4))
     source = [name for name in feed if ".encoder." in name or name == "source_lengths"]
     shared = {name: value[::3] if name in source else value for name, value in feed.items()}
     repeated = {name: value[[0, 0, 0, 3, 3, 3]] if name in source else value for name, value in feed.items()}
@@ -53,7 +52,7 @@ def test_beams_look_at_one_copy_of_their_source(exported: Export, kind: str) -> 
 @pytest.mark.parametrize("kind", STATIC)
 def test_a_row_writes_its_token_at_its_place_and_nothing_else(exported: Export, kind: str) -> None:
     decoder = exported(kind).fp32 / "decoder.onnx"
-    feed = with_room(decoder_feed(decoder, 3, 2))
+    feed = with_room(random_step(decoder, 3, 2))
     feed["positions"] = np.array([2, 0, 1])
     outputs = run_session(open_session(decoder), feed)
     for name in (name for name in outputs if name.startswith("present")):

@@ -10,7 +10,18 @@ import onnx
 import pytest
 
 from models.graphs.quantize import quantize_graph
-from tests.models.tiny import ENCODERS, SEQ2SEQ, VOCABULARY, Exported, Feed, open_session, pad, run_session
+from tests.models.tiny import (
+    ENCODERS,
+    SEQ2SEQ,
+    SOURCE_LENGTHS,
+    VOCABULARY,
+    Exported,
+    Feed,
+    open_session,
+    pad,
+    random_step,
+    run_session,
+)
 
 Export = Callable[[str], Exported]
 
@@ -73,7 +84,7 @@ def test_seq2seq_stays_close_to_fp32(exported: Export, int8: Callable[[str, str]
     sources, padding = seq2seq_rows(kind)
     feed = pad(sources, padding)
     assert 0 < error(exported(kind).fp32 / "encoder.onnx", int8(kind, "encoder.onnx"), feed) < 0.08
-    step = decoder_feed(exported(kind).fp32 / "decoder.onnx", len(sources), 6)
+    step = random_step(exported(kind).fp32 / "decoder.onnx", len(sources), 6)
     step["attention_mask"] = step["encoder_attention_mask"]
     assert 0 < error(exported(kind).fp32 / "decoder.onnx", int8(kind, "decoder.onnx"), step) < 0.08
 
@@ -96,26 +107,12 @@ def test_an_encoder_row_is_the_same_bits_in_any_company(int8: Callable[[str, str
                     assert np.array_equal(real, alone[i][name]), f"{name} of row {i} in {chosen}"
 
 
-SOURCES = [1, 3, 4, 7, 11, 15, 19, 22, 27, 31]
 """Tokens in the sources of a decoder's rows, of all remainders by 4."""
-
-
-def decoder_feed(decoder: Path, count: int, past: int) -> Feed:
-    """One step of `count` rows with different sources, in random caches of one seed."""
-    numbers = np.random.default_rng(17)
-    mask = (np.arange(32) < np.array(SOURCES[:count])[:, None]).astype(np.int64)
-    feed: Feed = {"encoder_attention_mask": mask, "input_ids": numbers.integers(4, 40, (count, 1))}
-    for value in open_session(decoder).get_inputs():
-        if value.name.startswith("past_key_values"):
-            length = past if ".decoder." in value.name else mask.shape[1]
-            shape = (count, value.shape[1], length, value.shape[3])
-            feed[value.name] = numbers.normal(size=shape).astype(np.float32)
-    return feed
 
 
 def pick(feed: Feed, chosen: list[int], more: int = 0) -> Feed:
     """Some rows of a decoder's step: sources as long as the longest, in eights, and `more` eights."""
-    length = -(-max(SOURCES[i] for i in chosen) // 8) * 8 + 8 * more
+    length = -(-max(SOURCE_LENGTHS[i] for i in chosen) // 8) * 8 + 8 * more
     picked: Feed = {}
     for name, value in feed.items():
         rows = value[chosen]
@@ -133,7 +130,7 @@ def pick(feed: Feed, chosen: list[int], more: int = 0) -> Feed:
 def test_a_decoder_step_is_the_same_bits_in_any_company(int8: Callable[[str, str], Path], kind: str, past: int) -> None:
     decoder = int8(kind, "decoder.onnx")
     narrow, wide = open_session(decoder), open_session(decoder, threads=2)
-    feed = decoder_feed(decoder, 10, past)
+    feed = random_step(decoder, 10, past)
     alone = [run_session(narrow, pick(feed, [i])) for i in range(10)]
     for number, chosen in enumerate(batches(10)):
         together = pick(feed, chosen, more=number % 3)
