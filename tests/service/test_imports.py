@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS: list[list[str]] = [
     ["service", "service.errors", "service.config", "service.cpus", "service.schemas", "service.metrics"],
     ["service.job", "service.cost", "service.answers", "service.refusals"],
+    ["service.connection"],
+    ["service.protocol"],
     ["service.sentences", "service.extraction", "service.sources"],
     ["service.queue", "service.outbox"],
     ["service.line", "service.artifact"],
