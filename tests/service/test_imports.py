@@ -13,6 +13,8 @@ LAYERS: list[list[str]] = [
     ["service.protobuf"],
     ["service.onnx_file"],
     ["service.default_models", "service.job", "service.cost", "service.answers", "service.refusals"],
+    ["service.connection"],
+    ["service.protocol"],
     ["service.sentences", "service.extraction", "service.sources"],
     ["service.queue", "service.outbox"],
     ["service.line", "service.artifact"],

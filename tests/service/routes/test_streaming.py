@@ -112,7 +112,7 @@ def test_pieces_add_up_to_the_summary_and_the_last_event_is_the_whole_answer(
     whole = client.post("/v1/summarize", json=body(LONG, stream=False, max_new_tokens=30)).json()
     with streamed(server, body(LONG, max_new_tokens=30)) as (response, read):
         assert response.status_code == 200
-        assert response.headers["content-type"] == "text/event-stream"
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert response.headers["cache-control"] == "no-cache"
         assert response.headers["x-accel-buffering"] == "no"
         *pieces, last = read
