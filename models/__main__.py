@@ -77,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--errors", type=int, default=20, help="how many wrong answers to print")
     sentences = kinds.add_parser("sentences", parents=[data, limit, artifacts], help=commands.sentences.__doc__)
     sentences.add_argument("name")
+    domain = kinds.add_parser("domain", parents=[data, artifacts], help=commands.domain.__doc__)
+    domain.add_argument("name")
     add = kinds.add_parser("add", help=commands.add.__doc__)
     add.add_argument("source", help="Hub id or folder of a transformers model")
     add.add_argument("--name", required=True, help="what requests will call it")

@@ -109,6 +109,19 @@ def sentences(name: str, *, data: Path, limit: int | None, artifacts: Path) -> N
     print(scores)
 
 
+def domain(name: str, *, data: Path, artifacts: Path) -> None:
+    """Make a summarizer's domain.json, which says of which texts it writes, and score that on held-out ones."""
+    from models.finetune.domain import finetune_domain, score_domain
+
+    plan = load_recipe(name)
+    folder = artifacts / plan.name
+    finetune_domain(folder, data)
+    scores = score_domain(folder, data)
+    metrics = {**Artifact(folder).metrics, "written": scores}
+    finish_artifact(folder, metrics, model_card(folder, plan, metrics))
+    print(scores)
+
+
 def speed(folder: Path, *, repeats: int, longest: int) -> None:
     """Time an fp32 artifact beside stock dynamic int8 and ours, in tokens a second on one thread."""
     from models.quantize.speed import measure_speed, speed_table

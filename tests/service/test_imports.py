@@ -19,6 +19,7 @@ LAYERS: list[list[str]] = [
     ["service.scheduler"],
     ["service.marian", "service.words", "service.frame"],
     ["service.encoding"],
+    ["service.domain"],
     ["service.model"],
     ["service.encoder"],
     ["service.generation"],
