@@ -17,7 +17,7 @@ CLASSIFY_EXAMPLES: dict[str, Example] = {
     },
 }
 
-_NOTICE = (
+NOTICE = (
     "The city library in Mill Street will be closed from 3 to 21 August while its heating is replaced. Borrowed books "
     "can be returned at the branch in North Road, which is open until 8 pm on weekdays. No fines are charged during "
     "the closure. Books that were reserved before 1 August can be collected at the branch from 5 August. The "
@@ -27,18 +27,18 @@ _NOTICE = (
 
 ANSWER_EXAMPLES: dict[str, Example] = {
     "one question": {
-        "value": {"inputs": {"question": "Until when is the branch open on weekdays?", "context": _NOTICE}}
+        "value": {"inputs": {"question": "Until when is the branch open on weekdays?", "context": NOTICE}}
     },
     "the three best answers": {
         "value": {
-            "inputs": {"question": "Why will the library be closed?", "context": _NOTICE},
+            "inputs": {"question": "Why will the library be closed?", "context": NOTICE},
             "parameters": {"top_k": 3, "max_answer_len": 8},
         }
     },
 }
 
 # Of "Knowledge-Aware Self-Correction in Language Models via Structured Memory Graphs", from arXiv's metadata (CC0).
-_ABSTRACT = (
+ABSTRACT = (
     "Large Language Models (LLMs) are powerful yet prone to generating factual errors, commonly referred to as "
     "hallucinations. We present a lightweight, interpretable framework for knowledge-aware self-correction of LLM "
     "outputs using structured memory graphs based on RDF triples. Without retraining or fine-tuning, our method "
@@ -47,16 +47,16 @@ _ABSTRACT = (
 )
 
 SUMMARIZE_EXAMPLES: dict[str, Example] = {
-    "an abstract": {"value": {"inputs": _ABSTRACT}},
-    "as it is written": {"value": {"inputs": _ABSTRACT, "stream": True}},
-    "another text, of which sentences are chosen": {"value": {"inputs": _NOTICE, "parameters": {"num_sentences": 2}}},
+    "an abstract": {"value": {"inputs": ABSTRACT}},
+    "as it is written": {"value": {"inputs": ABSTRACT, "stream": True}},
+    "another text, of which sentences are chosen": {"value": {"inputs": NOTICE, "parameters": {"num_sentences": 2}}},
     "the best two sentences, and what supports them": {
         "value": {
-            "inputs": _ABSTRACT,
+            "inputs": ABSTRACT,
             "parameters": {"strategy": "extractive", "num_sentences": 2, "sources": True},
         }
     },
     "four beams, 30 tokens at most": {
-        "value": {"inputs": [_ABSTRACT], "parameters": {"num_beams": 4, "max_new_tokens": 30}}
+        "value": {"inputs": [ABSTRACT], "parameters": {"num_beams": 4, "max_new_tokens": 30}}
     },
 }

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.routes.examples import SUMMARIZE_EXAMPLES
+from service.routes import examples
 from tests.service.serving import PATIENCE_S, Samples, Server, samples, served, total
 
 CLIENTS = 64
@@ -33,7 +33,7 @@ QUESTIONS = [
     {"question": "How many capitals are on its banks?", "context": CONTEXT * 10},
     {"question": "Which countries does the Rhine pass through?", "context": "日本語 e\u0301te\u0301 naïve."},
 ]
-ABSTRACT = f"{SUMMARIZE_EXAMPLES['an abstract']['value']['inputs']} "
+ABSTRACT = f"{examples.ABSTRACT} "
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +92,11 @@ def test_every_example_of_the_schema_runs_as_it_stands(client: httpx2.Client) ->
 
 
 def test_the_summarizer_writes_of_an_abstract_and_chooses_sentences_of_a_notice(client: httpx2.Client) -> None:
-    for example, strategy in (
-        ("an abstract", "truncate"),
-        ("another text, of which sentences are chosen", "extractive"),
-    ):
-        (result,) = client.post("/v1/summarize", json=SUMMARIZE_EXAMPLES[example]["value"]).json()["results"]
-        assert (result["strategy"], result["reason"] is None) == (strategy, strategy == "truncate")
+    body = client.post("/v1/summarize", json={"inputs": [examples.ABSTRACT, examples.NOTICE]}).json()
+    written, chosen = body["results"]
+    assert (written["strategy"], written["reason"]) == ("truncate", None)
+    assert chosen["strategy"] == "extractive"
+    assert "abstracts of papers" in chosen["reason"]
 
 
 def test_requests_in_company_get_the_same_bytes_as_alone(server: Server, client: httpx2.Client) -> None:
