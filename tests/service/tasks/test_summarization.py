@@ -221,6 +221,15 @@ def test_a_model_whose_encoder_keeps_its_states_cannot_choose(tmp_path: Path) ->
     assert written["sources"][0]["sources"], "by words alone"
 
 
+def test_a_heading_is_chosen_where_there_is_nothing_else(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    sentences = "Bad is slow in the capital. Paris is good in the capital."
+    for heading in ("Paris is bad and good in the capital", "Capital"):
+        text = f"{heading}\n\n{sentences}"
+        assert summarize(task, text, strategy="extractive", num_sentences=2)["summary"] == sentences
+        assert summarize(task, text, strategy="extractive", num_sentences=3)["summary"] == f"{heading} {sentences}"
+
+
 # --- The strategy that fits the text ---------------------------------------------------------------------------------
 
 GENERAL = "Paris is the capital. The bad is weak. Slow is the rival. It is good."
