@@ -9,7 +9,7 @@ from models.commands.compress import distil, prune
 from models.commands.finetune import finetune
 from models.commands.measure import probe, report, speed
 from models.commands.prepare import prepare
-from models.commands.recipes import evaluate, export, quantize, sentences
+from models.commands.recipes import domain, evaluate, export, quantize, sentences
 
 app = Typer(
     help="Fine-tune, export, quantize and evaluate what the service serves.",
@@ -18,7 +18,21 @@ app = Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (prepare, finetune, export, quantize, evaluate, sentences, probe, speed, report, add, distil, prune):
+for command in (
+    prepare,
+    finetune,
+    export,
+    quantize,
+    evaluate,
+    sentences,
+    domain,
+    probe,
+    speed,
+    report,
+    add,
+    distil,
+    prune,
+):
     app.command()(command)
 
 

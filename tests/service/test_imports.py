@@ -23,6 +23,7 @@ LAYERS: list[list[str]] = [
     ["service.scheduler"],
     ["service.marian", "service.words", "service.frame"],
     ["service.encoding"],
+    ["service.domain"],
     ["service.model"],
     ["service.conformity"],
     ["service.encoder"],
