@@ -23,9 +23,9 @@ import onnxruntime
 from load_tests.texts import SETS
 from service.artifact import Artifact
 from service.config import ARTIFACTS
-from service.cpus import cpus
-from service.encoding import Encoding, Tokenizer
-from service.model import pad
+from service.process import cpus
+from service.runtime.session import pad
+from service.text.tokenizer import Encoding, Tokenizer
 
 MODELS = {"classify": "sentiment", "answer": "qa"}
 _SIZES = (1, 2, 4, 8, 16, 32)

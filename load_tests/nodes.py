@@ -24,8 +24,8 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from service.encoding import Encoding
-from service.model import pad
+from service.runtime.session import pad
+from service.text.tokenizer import Encoding
 
 _PASSES = 40
 _WIDTH, _INNER = 384, 1536

@@ -20,38 +20,38 @@ from load_tests.ceiling import MODELS
 from load_tests.generator import Load, lines, run
 from load_tests.server import wait_ready
 from load_tests.texts import SETS, bodies
-from service import encoder
 from service.app import create_app
 from service.config import Settings
-from service.cost import CostSurface
-from service.cpus import run_as_batch
-from service.encoding import Tokenizer
-from service.engine import Engine
+from service.engine.engine import Engine
 from service.metrics import PassMetrics
-from service.model import Graph
-from service.queue import Queue
-from service.scheduler import Scheduler
-from service.tasks.answering import Answering
+from service.process import run_as_batch
+from service.runtime import encoder
+from service.runtime.session import Session
+from service.scheduling.cost_model import CostModel
+from service.scheduling.queue import Queue
+from service.scheduling.scheduler import Scheduler
+from service.scheduling.step import StepRunner
 from service.tasks.classification import Classification
-from service.turn import Turns
+from service.tasks.question_answering import QuestionAnswering
+from service.text.tokenizer import Tokenizer
 
 PORT = 8124
 RUN = "session.run"
 # What is under the clock, and what it is called in the table.
 _STAGES: list[tuple[Any, str, str]] = [
-    (Graph, "run_arrays", RUN),
+    (Session, "run_arrays", RUN),
     (encoder, "pad", "worker: padding"),
     (Queue, "take", "worker: choosing the batch"),
-    (CostSurface, "observe", "worker: cost surface"),
+    (CostModel, "observe", "worker: cost surface"),
     (PassMetrics, "started", "worker: metrics"),
     (PassMetrics, "ran", "worker: metrics"),
     (Engine, "_deliver", "worker: waking the event loop"),
-    (Turns, "answer", "worker: answering rows"),
+    (StepRunner, "answer", "worker: answering rows"),
     (Tokenizer, "encode", "loop: tokenizing"),
     (Tokenizer, "windows", "loop: tokenizing"),
     (Scheduler, "submit", "loop: queueing"),
     (Classification, "finish", "loop: labels and scores"),
-    (Answering, "finish", "loop: spans and scores"),
+    (QuestionAnswering, "finish", "loop: spans and scores"),
     (Engine, "_resolve", "loop: waking requests"),
 ]
 

@@ -9,12 +9,12 @@ import sys
 
 import uvicorn
 
+from service.api.protocol import HttpProtocol
 from service.app import create_app
 from service.config import read_settings, unknown_settings
-from service.cpus import run_as_batch
+from service.engine.registry import Registry
 from service.errors import StartupError
-from service.protocol import HttpProtocol
-from service.registry import Registry
+from service.process import run_as_batch
 
 log = logging.getLogger("service")
 

@@ -14,15 +14,16 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
+from service.api import operations
+from service.api import v1 as inference
+from service.api.body import BodyLimits
+from service.api.docs import add_docs
+from service.api.endpoint import InferenceEndpoint
+from service.api.error_response import error_response, internal_error
+from service.api.middleware import RequestMetrics, RequestNormalizer
 from service.config import Settings
+from service.engine.registry import Registry
 from service.errors import MethodNotAllowed, NotFound, ServiceError
-from service.middleware import RequestMetrics, RequestNormalizer
-from service.refusals import fault, refusal
-from service.registry import Registry
-from service.routes import inference, operations
-from service.routes.body import BodyLimits
-from service.routes.docs import add_docs
-from service.routes.lane import Lane
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         max_bytes=settings.max_body_bytes, max_inputs=settings.max_inputs, max_input_chars=settings.max_input_chars
     )
     for route, schema in inference.SCHEMAS.items():
-        lane = Lane(route, schema, app.state, limits=limits)
+        lane = InferenceEndpoint(route, schema, app.state, limits=limits)
         app.lanes[lane.path] = app.lanes[f"{lane.path}/"] = RequestMetrics(lane)
     add_docs(app)
     app.include_router(inference.router)
@@ -93,7 +94,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
 
 
 def _told(error: ServiceError) -> Response:
-    told = refusal(error)
+    told = error_response(error)
     return Response(told.content, told.status, told.headers, media_type="application/json")
 
 
@@ -104,7 +105,7 @@ async def _service_error(_: Request, error: Exception) -> Response:
 
 async def _fault(request: Request, error: Exception) -> Response:
     del error  # uvicorn logs it with its traceback
-    return _told(fault(request.method, request.url.path))
+    return _told(internal_error(request.method, request.url.path))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

@@ -11,9 +11,9 @@ import numpy as np
 from load_tests.compare.weights import Array
 from load_tests.generation.inputs import ARTIFACT
 from service.artifact import Artifact
-from service.encoding import Encoding, Tokenizer
-from service.generation.seq2seq import Seq2SeqGraphs
-from service.generation.steps import Steps
+from service.seq2seq.graphs import Seq2SeqGraphs
+from service.seq2seq.steps import Steps
+from service.text.tokenizer import Encoding, Tokenizer
 
 
 def graphs() -> Seq2SeqGraphs:
@@ -24,7 +24,7 @@ def graphs() -> Seq2SeqGraphs:
 
 def started(loaded: Seq2SeqGraphs, encodings: list[Encoding]) -> Steps:
     """A row a source, before its first token."""
-    return loaded.steps(loaded.encoder.run(encodings, alone=False), beams=1)
+    return loaded.steps(loaded.encoder.run(encodings, exclusive=False), beams=1)
 
 
 def artifact_logits(texts: Sequence[str], *, steps: int) -> Iterator[tuple[list[int], list[int], Array]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.data.rows import Row, read_rows, source_of
-from service.sentences import sentence_spans
+from service.text.sentences import sentence_spans
 
 _ABSTRACTS, _EACH = 12_000, 2_500
 _IN_PART = 0.4  # of the abstracts: people send a paragraph of one, too

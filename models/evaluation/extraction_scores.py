@@ -12,8 +12,8 @@ from tqdm import tqdm
 from models.data.rows import Row
 from models.evaluation.sentence_vectors import SentenceReader
 from service.artifact import Artifact
-from service.extraction import choose, features, fragment_penalties
-from service.model import Graph
+from service.runtime.session import Session
+from service.text.extractive import choose, features, fragment_penalties
 
 _MEASURES = ("rouge1", "rouge2", "rougeL")
 
@@ -27,7 +27,7 @@ def score_extraction(folder: Path, rows: Iterable[Row], *, count: int = 1) -> di
     scorer_path = Artifact(folder).sentence_scorer
     if scorer_path is None:
         raise FileNotFoundError(f"{folder} holds no scorer of sentences: python -m models sentences makes it")
-    reader, graph = SentenceReader(folder), Graph(scorer_path)
+    reader, graph = SentenceReader(folder), Session(scorer_path)
     scorer = RougeScorer(list(_MEASURES), use_stemmer=False)
     found: dict[str, list[list[float]]] = {"chosen": [], "lead": [], "best": []}
     for row in tqdm(list(rows), desc="choosing sentences", unit="text", mininterval=5):

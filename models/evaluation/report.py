@@ -9,7 +9,7 @@ from models.data.rows import Row
 from models.evaluation.throughput import Throughput, measure_throughput
 from models.graphs.parameters import count_parameters
 from service.artifact import Artifact, find_artifacts
-from service.sentences import sentence_spans
+from service.text.sentences import sentence_spans
 
 _TEXT = """A server for small requests has a simple problem. Each of them alone leaves most of a processor idle. \
 Waiting until a batch is full costs the client time, though, and nobody likes to wait. So whatever has come when a \

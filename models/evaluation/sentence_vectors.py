@@ -10,8 +10,8 @@ import onnxruntime
 
 from models.graphs.graph import Array
 from service.artifact import Artifact
-from service.encoding import Tokenizer
-from service.extraction import pooled
+from service.text.extractive import pooled
+from service.text.tokenizer import Tokenizer
 
 STATES = "last_hidden_state"
 

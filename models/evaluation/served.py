@@ -9,10 +9,10 @@ from typing import Any
 from tqdm import tqdm
 
 from models.data.rows import Row, source_of
+from service.api.schemas import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 from service.artifact import Artifact
 from service.config import Settings
-from service.registry import Registry
-from service.schemas import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
+from service.engine.registry import Registry
 
 _AT_ONCE = 64
 _PATIENCE_S = 3600.0

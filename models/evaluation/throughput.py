@@ -14,7 +14,7 @@ from models.data.rows import Row
 from models.evaluation.served import INPUTS
 from service.artifact import Artifact
 from service.config import Settings
-from service.registry import Registry
+from service.engine.registry import Registry
 
 _PATIENCE_S = 3600.0
 

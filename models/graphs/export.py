@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoTokenizer, MarianTokenizer, PretrainedC
 from models.graphs.graph import Graph
 from models.graphs.shapes import settle_shapes
 from models.graphs.split import split_seq2seq
-from service.marian import marian_tokenizer
+from service.text.marian import marian_tokenizer
 
 OPTIMUM_TASKS = {
     "text-classification": "text-classification",

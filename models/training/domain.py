@@ -17,8 +17,8 @@ from models.data.domain_texts import abstracts, general_texts, held_out_texts
 from models.data.rows import read_rows
 from models.graphs.graph import Array
 from service.artifact import Artifact
-from service.domain import DomainClassifier, domain_ids
-from service.encoding import Tokenizer
+from service.tasks.domain import DomainClassifier, domain_ids
+from service.text.tokenizer import Tokenizer
 
 FILE = "domain.json"
 _TEXTS = "abstracts of papers in computer science"

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from models.data.rows import Row, read_rows
 from models.evaluation.sentence_vectors import Document, SentenceReader
 from models.graphs.graph import Array
-from service.extraction import FEATURES, features
+from service.text.extractive import FEATURES, features
 
 GRAPH = "sentences.onnx"
 _WIDTH = 128

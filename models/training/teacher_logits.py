@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, DataCollatorWithPadding
 from models.data.recipe import Stage, TeacherSettings
 from models.training.batches import run_by_length
 from models.training.trainer import Features, Loss, bf16_pays
-from service.frame import Frame
+from service.text.special_tokens import SpecialTokensTemplate
 
 _LOG_EVERY_ROWS = 1600
 """Rows between two lines of the log."""
@@ -69,8 +69,8 @@ class TeacherTokens:
     def __init__(self, student: Any, teacher: Any) -> None:
         self._student = student
         sample = "a"
-        self._single = Frame(teacher.backend_tokenizer.encode(sample))
-        self._pair = Frame(teacher.backend_tokenizer.encode(sample, sample))
+        self._single = SpecialTokensTemplate(teacher.backend_tokenizer.encode(sample))
+        self._pair = SpecialTokensTemplate(teacher.backend_tokenizer.encode(sample, sample))
         pieces = student.convert_ids_to_tokens(range(len(student)))
         unknown = teacher.unk_token_id
         self._ids = [

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from service.answers import Answer
+from service.api.schemas import ClassifyParameters
 from service.artifact import Artifact
-from service.encoder import EncoderModel
-from service.encoding import Encoding, Tokenizer
+from service.engine.in_flight import TaskResult
 from service.errors import InferenceError
-from service.model import Array
-from service.schemas import ClassifyParameters
-from service.tasks.rounds import Rounds
+from service.runtime.encoder import EncoderModel
+from service.runtime.session import Array
+from service.tasks.base import Rounds
+from service.text.tokenizer import Encoding, Tokenizer
 
 Function = Literal["softmax", "sigmoid", "none"]
 
@@ -78,4 +78,4 @@ class Classification:
         """The answer to one text, in one round."""
         encoding, rows = self.prepare(text, parameters)
         outputs = yield rows
-        return Answer(self.finish(encoding, outputs, parameters), len(encoding), 0)
+        return TaskResult(self.finish(encoding, outputs, parameters), len(encoding), 0)

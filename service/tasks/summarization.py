@@ -6,22 +6,22 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
-from service.answers import Answer
+from service.api.schemas import SummarizeParameters
 from service.artifact import Artifact
-from service.domain import DomainClassifier, domain_ids
-from service.encoding import Encoding, Sentences, Tokenizer
+from service.engine.in_flight import TaskResult
 from service.errors import InvalidInput
-from service.extraction import choose, fragment_penalties
-from service.generation.decoding import Decoder, Prompt, Reading
-from service.generation.names import Pieces
-from service.generation.options import GenerationOptions, default_options, special_tokens
-from service.generation.seq2seq import Seq2SeqGraphs
-from service.model import Array
-from service.schemas import SummarizeParameters
-from service.sentences import sentence_spans
-from service.sources import support
-from service.tasks.rounds import Rounds, Rows
-from service.tasks.salience import Salience
+from service.runtime.session import Array
+from service.seq2seq.graphs import Seq2SeqGraphs
+from service.seq2seq.model import EncodeInput, GenerateInput, Seq2SeqModel
+from service.seq2seq.options import GenerationOptions, default_options, special_tokens
+from service.seq2seq.source_names import Pieces
+from service.tasks.base import Rounds, Rows
+from service.tasks.domain import DomainClassifier, domain_ids
+from service.tasks.sentence_scorer import SentenceScorer
+from service.text.attribution import attribute
+from service.text.extractive import choose, fragment_penalties
+from service.text.sentences import sentence_spans
+from service.text.tokenizer import Encoding, Sentences, Tokenizer
 
 _DEFAULT_POSITIONS = 512
 _HALF_A_CHARACTER = "\ufffd"  # what some of the bytes of a character are decoded to
@@ -44,8 +44,8 @@ class Summarization:
         self._tokenizer = Tokenizer(artifact.folder)
         self._max_tokens = artifact.max_tokens
         graphs = Seq2SeqGraphs(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
-        self.model = Decoder(graphs, special_tokens(config), Pieces(self._tokenizer.decode, graphs.vocabulary))
-        self._salience = Salience(artifact)
+        self.model = Seq2SeqModel(graphs, special_tokens(config), Pieces(self._tokenizer.decode, graphs.vocabulary))
+        self._salience = SentenceScorer(artifact)
         path = artifact.domain_classifier
         self._domain = None if path is None else DomainClassifier(path, vocabulary=graphs.vocabulary)
         self._defaults = default_options(config, artifact.serving)
@@ -91,7 +91,7 @@ class Summarization:
         result = _result(
             summary, strategy, len(pieces), sources=sources, finish_reason=ended, truncated_at=truncated_at
         )
-        return Answer(result, read, written)
+        return TaskResult(result, read, written)
 
     def _reason_not_to_write(self, text: str) -> str | None:
         """What `auto` says where it chooses sentences; None where it writes, as it does if it cannot tell or choose."""
@@ -119,7 +119,7 @@ class Summarization:
             final = len(pieces) == 1
             sources = [text] if final else [self._tokenizer.decode(list(piece.ids)) for piece in pieces]
             prompts = [
-                Prompt(piece, options if final else partial, final, source)
+                GenerateInput(piece, options if final else partial, final, source)
                 for piece, source in zip(pieces, sources, strict=True)
             ]
             outputs = yield [(prompt, len(prompt.encoding)) for prompt in prompts]
@@ -132,7 +132,7 @@ class Summarization:
 
     def _read(self, sentences: Sentences) -> Generator[Rows, list[Array], tuple[Array, Array]]:
         """Scores and unit vectors of sentences."""
-        readings = [Reading(passage.encoding) for passage in sentences.passages]
+        readings = [EncodeInput(passage.encoding) for passage in sentences.passages]
         states = yield [(reading, len(reading.encoding)) for reading in readings]
         return self._salience.weigh(sentences, states)
 
@@ -163,7 +163,7 @@ class Summarization:
             sentences=own,
             sources=sources if parameters.sources else None,
         )
-        return Answer(result, sum(len(passage.encoding) for passage in sentences.passages), 0)
+        return TaskResult(result, sum(len(passage.encoding) for passage in sentences.passages), 0)
 
     def _sources(self, text: str, summary: str) -> Generator[Rows, list[Array], tuple[list[dict[str, Any]], int]]:
         """For each sentence of the summary what supports it, and the tokens read for that."""
@@ -176,7 +176,7 @@ class Summarization:
             _, own = yield from self._read(ours)
             similarity = own @ units.T
             read = sum(len(passage.encoding) for passage in (*theirs.passages, *ours.passages))
-        found = support(
+        found = attribute(
             [summary[start:end] for start, end in spans], [text[start:end] for start, end in theirs.spans],
             similarity, _SOURCES,
         )  # fmt: skip

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tests.service import toys
+from tests.service import doubles
 
 Maker = Callable[[Path], object]
-THREE_LABELS = toys.scores({"good": (1, 2, 3)}, 3)
+THREE_LABELS = doubles.scores({"good": (1, 2, 3)}, 3)
 
 
 def _rewritten(path: Path, change: Callable[[onnx.ModelProto], None]) -> None:
@@ -38,18 +38,18 @@ def _rank_three(model: onnx.ModelProto) -> None:
 
 
 def _written(name: str, content: str) -> Maker:
-    return lambda folder: (toys.classifier(folder) / name).write_text(content, encoding="utf-8")
+    return lambda folder: (doubles.classifier(folder) / name).write_text(content, encoding="utf-8")
 
 
 def _classifier(**config: Any) -> Maker:
-    return lambda folder: toys.classifier(folder, **config)
+    return lambda folder: doubles.classifier(folder, **config)
 
 
 def _changed(change: Callable[[onnx.ModelProto], None]) -> Maker:
-    return lambda folder: _rewritten(toys.classifier(folder) / "model.onnx", change)
+    return lambda folder: _rewritten(doubles.classifier(folder) / "model.onnx", change)
 
 
-def _without(name: str, maker: Maker = toys.classifier) -> Maker:
+def _without(name: str, maker: Maker = doubles.classifier) -> Maker:
     def make(folder: Path) -> None:
         maker(folder)
         (folder / name).unlink()
@@ -65,12 +65,12 @@ def _fails_always(model: onnx.ModelProto) -> None:
 
 def _caches_of_another(folder: Path) -> None:
     """An encoder that gives no caches."""
-    toys.summarizer(folder)
-    shutil.copy(toys.reader(folder.parent / ".reader") / "model.onnx", folder / "encoder.onnx")
+    doubles.summarizer(folder)
+    shutil.copy(doubles.reader(folder.parent / ".reader") / "model.onnx", folder / "encoder.onnx")
 
 
 def _decoder_without_caches(folder: Path) -> None:
-    toys.summarizer(folder)
+    doubles.summarizer(folder)
     shutil.copy(folder / "encoder.onnx", folder / "decoder.onnx")
 
 
@@ -96,7 +96,7 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
         r"^no config\.json; it is from the Hub's cache, where models are under snapshots/$",
     ),
     "an encoder-decoder exported without caches": (
-        _without("decoder_with_past_model.onnx", toys.optimum_summarizer),
+        _without("decoder_with_past_model.onnx", doubles.optimum_summarizer),
         r"^no decoder that keeps caches; export it again with --task text2text-generation-with-past$",
     ),
     "no graph": (_without("model.onnx"), r"^no graphs to serve; wanted model\.onnx"),
@@ -115,7 +115,7 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
         r"^model\.onnx: does not match SHA256SUMS",
     ),
     "two names for three logits": (
-        lambda folder: toys.classifier(folder, table=THREE_LABELS),
+        lambda folder: doubles.classifier(folder, table=THREE_LABELS),
         r"^the graph's logits are for 3 labels, id2label in config\.json names 2$",
     ),
     "three names for two logits": (
@@ -123,7 +123,7 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
         r"^the graph's logits are for 2 labels, id2label in config\.json names 3$",
     ),
     "a graph for answers, a configuration for labels": (
-        lambda folder: toys.reader(folder, architectures=["BertForSequenceClassification"]),
+        lambda folder: doubles.reader(folder, architectures=["BertForSequenceClassification"]),
         r"^model\.onnx: it gives start_logits, end_logits, but not logits$",
     ),
     "a graph for labels, a configuration for answers": (
@@ -144,11 +144,11 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
         r"^model\.onnx: it reads numbers of a kind that is not served: texts \(tensor\(string\)\)$",
     ),
     "Whisper": (
-        lambda folder: toys.summarizer(folder, num_mel_bins=80, **SUMMARIZER_CONFIG),
+        lambda folder: doubles.summarizer(folder, num_mel_bins=80, **SUMMARIZER_CONFIG),
         r"^config\.json names WhisperForConditionalGeneration; served are heads",
     ),
     "a model of pictures and texts": (
-        lambda folder: toys.summarizer(folder, vision_config={}, is_encoder_decoder=False),
+        lambda folder: doubles.summarizer(folder, vision_config={}, is_encoder_decoder=False),
         r"^config\.json names ToyForConditionalGeneration; served are heads",
     ),
     "an encoder that gives no caches": (
@@ -157,12 +157,12 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
     ),
     "a decoder that keeps no caches": (_decoder_without_caches, r"^decoder\.onnx: it keeps no caches"),
     "a decoder that reads more": (
-        lambda folder: _rewritten(toys.summarizer(folder) / "decoder.onnx", _wide_decoder),
+        lambda folder: _rewritten(doubles.summarizer(folder) / "decoder.onnx", _wide_decoder),
         r"^decoder\.onnx: it reads position_ids, which this task does not give$",
     ),
     "a decoder of another vocabulary": (
-        lambda folder: toys.summarizer(folder, vocab_size=77),
-        rf"^decoder\.onnx: logits of a step has the shape \[2, {len(toys.VOCABULARY)}\] .* instead of \[2, 77\]$",
+        lambda folder: doubles.summarizer(folder, vocab_size=77),
+        rf"^decoder\.onnx: logits of a step has the shape \[2, {len(doubles.VOCABULARY)}\] .* instead of \[2, 77\]$",
     ),
 }
 

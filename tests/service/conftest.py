@@ -9,13 +9,13 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.config import Settings
-from tests.service import toys
+from tests.service import doubles
 
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with one toy a task."""
-    return toys.zoo(tmp_path_factory.mktemp("models"))
+    return doubles.zoo(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")

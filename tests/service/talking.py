@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from service.protocol import HttpProtocol
+from service.api.protocol import HttpProtocol
 
 PATIENCE_S = 30
 T = TypeVar("T")

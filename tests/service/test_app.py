@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.config import Settings
+from service.engine.request import LoadedModel
 from service.errors import StartupError
-from service.request import Served
 
 
 class FaultyTask:
@@ -47,7 +47,7 @@ def test_wrong_methods(client: TestClient, method: str, path: str) -> None:
 
 def test_a_fault_of_the_server_has_the_same_shape_and_keeps_its_cause(client: TestClient, app: FastAPI) -> None:
     models = app.state.registry.models
-    models["faulty"] = Served(models["moods"].artifact, FaultyTask(), models["moods"].metrics)
+    models["faulty"] = LoadedModel(models["moods"].artifact, FaultyTask(), models["moods"].metrics)
     try:
         response = client.post("/v1/classify", json={"inputs": "mine", "model": "faulty"})
     finally:

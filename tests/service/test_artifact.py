@@ -10,7 +10,7 @@ import pytest
 
 from service.artifact import Artifact, find_artifacts
 from service.errors import ArtifactError, StartupError
-from tests.service import toys
+from tests.service import doubles
 
 
 def folder_of(path: Path, config: dict[str, Any] | None = None, *files: str) -> Path:
@@ -200,16 +200,16 @@ def test_tokens_that_a_row_may_have(
 
 
 def test_precision_is_read_from_the_graphs_unless_it_is_said(tmp_path: Path) -> None:
-    assert Artifact(toys.optimum_summarizer(tmp_path / "whole")).precision == "fp32"
-    assert Artifact(toys.classifier(tmp_path / "moods")).precision == "fp32"
-    assert Artifact(toys.classifier(tmp_path / "said", shoal={"precision": "int8"})).precision == "int8"
-    mixed = Artifact(toys.summarizer(tmp_path / "mixed"))
-    toys.int8_graph(mixed.folder / "encoder.onnx")
+    assert Artifact(doubles.optimum_summarizer(tmp_path / "whole")).precision == "fp32"
+    assert Artifact(doubles.classifier(tmp_path / "moods")).precision == "fp32"
+    assert Artifact(doubles.classifier(tmp_path / "said", shoal={"precision": "int8"})).precision == "int8"
+    mixed = Artifact(doubles.summarizer(tmp_path / "mixed"))
+    doubles.int8_graph(mixed.folder / "encoder.onnx")
     assert mixed.precision == "int8"
 
 
 def test_the_size_is_of_what_is_loaded(tmp_path: Path) -> None:
-    found = Artifact(toys.classifier(tmp_path / "moods"))
+    found = Artifact(doubles.classifier(tmp_path / "moods"))
     graph = found.folder / "model.onnx"
     onnx.save(onnx.load(graph), graph, save_as_external_data=True, location="model.onnx.data", size_threshold=0)
     data_bytes = (found.folder / "model.onnx.data").stat().st_size
@@ -260,7 +260,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_every_folder_is_a_model(zoo: Path, tmp_path: Path) -> None:
     assert [found.name for found in find_artifacts(zoo)] == ["moods", "reader", "topics", "writer"]
-    toys.classifier(tmp_path / "one")
+    doubles.classifier(tmp_path / "one")
     for name in ("no-config", ".git", "lost+found", "__pycache__"):
         (tmp_path / name).mkdir()
     (tmp_path / "README.md").write_text("", encoding="utf-8")

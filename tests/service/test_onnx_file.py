@@ -8,11 +8,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from service.onnx_file import OnnxFile, read_onnx
-from tests.service import toys
+from tests.service import doubles
 
 
 def test_operators_of_a_graph_and_of_its_branches(tmp_path: Path) -> None:
-    toys.int8_graph(tmp_path / "model.onnx")
+    doubles.int8_graph(tmp_path / "model.onnx")
     found = read_onnx(tmp_path / "model.onnx")
     assert found == OnnxFile(operators={"If", "MatMulInteger", "Cast"})
     assert found.precision == "int8"
@@ -30,7 +30,7 @@ def test_weights_in_float16(tmp_path: Path, constant: bool) -> None:
 
 
 def test_files_of_weights(tmp_path: Path) -> None:
-    path = toys.classifier(tmp_path / "moods") / "model.onnx"
+    path = doubles.classifier(tmp_path / "moods") / "model.onnx"
     plain = read_onnx(path)
     assert (plain.precision, plain.data_files) == ("fp32", set())
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights", size_threshold=0)

@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.service import toys
+from tests.service import doubles
 from tests.service.serving import PATIENCE_S, ROOT, Server, eventually, samples, served, start, total
 
 HEADERS = {"Content-Type": "application/json"}
@@ -40,8 +40,8 @@ def client(server: Server) -> Iterator[httpx2.Client]:
 def slow_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A word, "slow", keeps a pass busy for about a second."""
     folder = tmp_path_factory.mktemp("slow")
-    toys.classifier(folder / "moods", slow_turns=2500)
-    toys.summarizer(folder / "writer")
+    doubles.classifier(folder / "moods", slow_turns=2500)
+    doubles.summarizer(folder / "writer")
     return folder
 
 
@@ -382,8 +382,8 @@ def test_sighup_is_ignored_and_unknown_settings_are_told(zoo: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path, settings: dict[str, str], said: str) -> None:
-    toys.classifier(tmp_path / "moods")
-    (toys.reader(tmp_path / "reader") / "tokenizer.json").unlink()
+    doubles.classifier(tmp_path / "moods")
+    (doubles.reader(tmp_path / "reader") / "tokenizer.json").unlink()
     (tmp_path / "hidden" / ".git").mkdir(parents=True)
     given = {name: value.format(folder=tmp_path) for name, value in settings.items()}
     with start(**{"models_dir": tmp_path, "log_level": "warning"} | given) as process:

@@ -10,10 +10,10 @@ import sys
 from load_tests.generation.inputs import ARTIFACT, Request
 from load_tests.generation.workers.protocol import answers_line, options, own_stdout, parsed
 from load_tests.generation.workers.static import write_to_the_end
+from service.api.schemas import SummarizeParameters
 from service.config import Settings
-from service.cpus import run_as_batch
-from service.registry import Registry
-from service.schemas import SummarizeParameters
+from service.engine.registry import Registry
+from service.process import run_as_batch
 
 # Refusing would be right for a service, and no answer to the question how fast it is.
 _DEADLINE_S = 600

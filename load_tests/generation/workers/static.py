@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from service.generation.decoding import ROWS_A_STEP, Decoder
-from service.job import Pass, Passes, Row, Running
-from service.queue import Queue, Urgency
-from service.registry import Registry
+from service.engine.registry import Registry
+from service.scheduling.job import Pass, Passes, Row, RunningPasses
+from service.scheduling.queue import Queue, Urgency
+from service.seq2seq.model import ROWS_A_STEP, Seq2SeqModel
 
 
 class OldestFirst(Queue):
@@ -20,15 +20,15 @@ class OldestFirst(Queue):
         return rows[:size]
 
 
-class ToTheEnd(Running):
+class ToTheEnd(RunningPasses):
     """Rows that are encoded in as many passes as is cheapest and then written side by side; nobody joins them.
 
     Who has ended leaves the steps, and is answered with all others: a batch is one call.
     """
 
-    def __init__(self, parts: list[Running]) -> None:
+    def __init__(self, parts: list[RunningPasses]) -> None:
         self._new = parts
-        self._encoded: list[Running] = []
+        self._encoded: list[RunningPasses] = []
         self._finished = Pass([], 0, 0, 0).finished
 
     @property
@@ -42,18 +42,18 @@ class ToTheEnd(Running):
             return next(self._encoded[-1])
         first, *others = self._encoded
         for other in others:
-            first.absorb(other)
+            first.merge(other)
         self._encoded = [first]
         done = next(first)
         self._finished += done.finished
         done.finished = [] if first.size else self._finished
         return done
 
-    def strain(self, other: Running) -> float:
+    def join_cost(self, other: RunningPasses) -> float:
         del other
         return float("inf")
 
-    def absorb(self, other: Running) -> None:
+    def merge(self, other: RunningPasses) -> None:
         raise NotImplementedError
 
 
@@ -61,18 +61,18 @@ def write_to_the_end(registry: Registry, name: str) -> None:
     """Let this model of a registry that is not started yet decode a batch at a time; the service has no such switch."""
     line = registry._scheduler._lines[name]
     decoder = registry.models[name].task.model
-    assert isinstance(decoder, Decoder)
+    assert isinstance(decoder, Seq2SeqModel)
     waiting = line.queue
 
-    def run(rows: list[Row], *, alone: bool) -> Passes:
+    def run(rows: list[Row], *, exclusive: bool) -> Passes:
         cuts = Queue(limit=len(rows), cost=decoder.cost, urgency=Urgency())
         cuts.put(rows)
         parts = []
         while len(cuts):
-            part = decoder.run(cuts.take(), alone=alone)
-            assert isinstance(part, Running)
+            part = decoder.run(cuts.take(), exclusive=exclusive)
+            assert isinstance(part, RunningPasses)
             parts.append(part)
         return ToTheEnd(parts)
 
-    line.queue = OldestFirst(limit=waiting.limit, cost=waiting.cost, urgency=Urgency(), rest_s=decoder.rest_s)
+    line.queue = OldestFirst(limit=waiting.limit, cost=waiting.cost, urgency=Urgency(), remaining_s=decoder.remaining_s)
     line.run = run

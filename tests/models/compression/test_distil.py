@@ -19,10 +19,10 @@ from models.compression.layers import layers_of
 from models.compression.student import LossWeights, StudentOptions, student_recipe
 from models.data.recipe import load_recipe
 from models.training.run_folder import OtherRun
+from service.api.schemas import ClassifyParameters
 from service.artifact import Artifact
 from service.config import Settings
-from service.registry import Registry
-from service.schemas import ClassifyParameters
+from service.engine.registry import Registry
 from tests.models.doubles import write_plan
 from tests.models.tiny import SENTENCES
 

@@ -11,8 +11,8 @@ import pytest
 from models.data.rows import Row
 from models.evaluation.throughput import measure_throughput
 from service.artifact import Artifact
-from service.encoding import Tokenizer
 from service.errors import ArtifactError
+from service.text.tokenizer import Tokenizer
 from tests.models.tiny import SENTENCES, Exported
 
 Export = Callable[[str], Exported]

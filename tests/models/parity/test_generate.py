@@ -21,13 +21,13 @@ import transformers
 from models.graphs.export import export_model
 from models.graphs.quantize import quantize_artifact
 from service.config import Settings
-from service.encoding import Encoding
-from service.generation.decoding import ROWS_A_STEP, Decoder, Prompt
-from service.generation.options import GenerationOptions
-from service.job import Job, Passes, Row
-from service.queue import Queue, Urgency
-from service.registry import Registry
-from service.scheduler import Scheduler
+from service.engine.registry import Registry
+from service.scheduling.job import Job, Passes, Row
+from service.scheduling.queue import Queue, Urgency
+from service.scheduling.scheduler import Scheduler
+from service.seq2seq.model import ROWS_A_STEP, GenerateInput, Seq2SeqModel
+from service.seq2seq.options import GenerationOptions
+from service.text.tokenizer import Encoding
 from tests.models.tiny import make_model
 
 KINDS = ("bart", "marian", "t5")
@@ -54,9 +54,9 @@ def grid() -> list[GenerationOptions]:
             length_penalty=penalty,
             no_repeat_ngram_size=size,
             min_new_tokens=least,
-            max_new_tokens=most,
+            max_new_tokens=max_batch_rows,
         )
-        for (beams, penalty), size, (least, most) in product(searches, (0, 2, 3), limits)
+        for (beams, penalty), size, (least, max_batch_rows) in product(searches, (0, 2, 3), limits)
     ]
 
 
@@ -72,10 +72,10 @@ class Model:
     sources: list[list[list[int]]]
     """For each of OPTIONS texts of one length, as token ids."""
 
-    def prompts(self) -> list[Prompt]:
+    def prompts(self) -> list[GenerateInput]:
         """Of all texts."""
         return [
-            Prompt(Encoding(array("q", ids), array("q", [0]) * len(ids)), options)
+            GenerateInput(Encoding(array("q", ids), array("q", [0]) * len(ids)), options)
             for options, texts in zip(OPTIONS, self.sources, strict=True)
             for ids in texts
         ]
@@ -144,19 +144,19 @@ def generated(model: Model) -> list[list[int]]:
     return written
 
 
-def loaded(model: Model, precision: str) -> Decoder:
+def loaded(model: Model, precision: str) -> Seq2SeqModel:
     folder, batch_tokens = model.source.parent / precision, BATCH_TOKENS[model.kind]
     registry = Registry(Settings(models_dir=folder.parent, models=folder.name, threads=1, batch_tokens=batch_tokens))
     decoder = registry.models[folder.name].task.model
-    assert isinstance(decoder, Decoder)
+    assert isinstance(decoder, Seq2SeqModel)
     return decoder
 
 
-def alone(decoder: Decoder, prompts: list[Prompt]) -> list[list[int]]:
+def exclusive(decoder: Seq2SeqModel, prompts: list[GenerateInput]) -> list[list[int]]:
     written = []
     for prompt in prompts:
         (row,) = Job([(prompt, len(prompt.encoding))]).rows
-        ((finished, tokens),) = [each for done in decoder.run([row], alone=True) for each in done.finished]
+        ((finished, tokens),) = [each for done in decoder.run([row], exclusive=True) for each in done.finished]
         assert finished is row
         written.append(tokens)
     return written
@@ -185,20 +185,20 @@ class Watcher:
         self.failures += rows
 
 
-def in_company(decoder: Decoder, prompts: list[Prompt], watcher: Watcher) -> list[list[int]]:
+def in_company(decoder: Seq2SeqModel, prompts: list[GenerateInput], watcher: Watcher) -> list[list[int]]:
     """All at once, each a request of its own, on two workers: batches form, and join each other between steps."""
     answered = threading.Semaphore(0)
 
     def deliver(jobs: list[Job]) -> None:
         answered.release(len(jobs))
 
-    def run(rows: list[Row], *, alone: bool) -> Passes:
+    def run(rows: list[Row], *, exclusive: bool) -> Passes:
         watcher.begun = max(watcher.begun, sum(row.inputs.options.num_beams for row in rows))
-        return decoder.run(rows, alone=alone)
+        return decoder.run(rows, exclusive=exclusive)
 
     scheduler = Scheduler(threads=2, deliver=deliver)
-    queue = Queue(limit=len(prompts), cost=decoder.cost, urgency=Urgency(), rest_s=decoder.rest_s)
-    scheduler.add("model", run, queue, watcher, most=decoder.most)
+    queue = Queue(limit=len(prompts), cost=decoder.cost, urgency=Urgency(), remaining_s=decoder.remaining_s)
+    scheduler.add("model", run, queue, watcher, max_batch_rows=decoder.max_batch_rows)
     jobs = [Job([(prompt, len(prompt.encoding))]) for prompt in prompts]
     for job in jobs:
         scheduler.submit("model", job)
@@ -226,13 +226,13 @@ def test_each_text_is_what_generate_writes(model: Model) -> None:
     wanted = generated(model)
     assert len(wanted) >= 200
     check_variety(wanted)
-    assert alone(loaded(model, "fp32"), model.prompts()) == wanted
+    assert exclusive(loaded(model, "fp32"), model.prompts()) == wanted
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_text_in_company_is_the_text_alone(model: Model, precision: str) -> None:
     decoder, prompts, watcher = loaded(model, precision), model.prompts(), Watcher()
-    wanted = alone(decoder, prompts)
+    wanted = exclusive(decoder, prompts)
     check_variety(wanted)
     assert in_company(decoder, prompts, watcher) == wanted
     assert watcher.failures == 0

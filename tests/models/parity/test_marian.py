@@ -10,7 +10,7 @@ import pytest
 import transformers
 
 from service.errors import ArtifactError
-from service.marian import marian_tokenizer
+from service.text.marian import marian_tokenizer
 from tests.models.tiny import SENTENCES, save_marian_tokenizer
 
 TEXTS = [

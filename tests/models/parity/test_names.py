@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.data.wording import names_in
-from service.generation.names import Source, is_name
+from service.seq2seq.source_names import Source, is_name
 
 CHARS = st.sampled_from("abAB12.,-_ 'é(/")
 WORDS = st.text(st.sampled_from("abABé1_"), min_size=1, max_size=6)

@@ -16,11 +16,11 @@ import transformers
 from optimum.exporters.onnx import main_export
 
 from models.graphs.export import OPTIMUM_TASKS
+from service.api.schemas import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 from service.artifact import Artifact
 from service.config import Settings
+from service.engine.registry import Registry
 from service.errors import ArtifactError
-from service.registry import Registry
-from service.schemas import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 from tests.models.tiny import SENTENCES, SEQ2SEQ, Exported
 
 Export = Callable[[str], Exported]

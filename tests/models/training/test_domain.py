@@ -11,7 +11,7 @@ import pytest
 
 from models.data.domain_texts import GENERAL, General, _stretch, _texts
 from models.training.domain import train_domain
-from service.domain import DomainClassifier
+from service.tasks.domain import DomainClassifier
 
 VOCABULARY = 60
 INSIDE, OUTSIDE = range(5), range(5, 10)  # tokens of one kind of text only; all others are of both

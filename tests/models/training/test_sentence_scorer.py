@@ -17,8 +17,8 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from models.evaluation.extraction_scores import score_extraction
 from models.evaluation.sentence_vectors import Document, SentenceReader
 from models.training.sentence_scorer import GRAPH, Example, finetune_sentences, save_graph, train_scorer, whitening
-from service.extraction import features
-from service.model import Graph
+from service.runtime.session import Session
+from service.text.extractive import features
 from tests.models.tiny import SENTENCES, Exported
 
 HIDDEN = 16
@@ -74,7 +74,7 @@ def test_the_graph_computes_what_was_learnt(tmp_path: Path) -> None:
     model = train_scorer(examples * 8)
     mean, projection = whitening(np.concatenate([each.document.vectors for each in examples]))
     save_graph(model, mean, projection, tmp_path / GRAPH)
-    graph = Graph(tmp_path / GRAPH)
+    graph = Session(tmp_path / GRAPH)
     right = 0
     for example in made_examples(340)[300:]:
         feed = {"vectors": example.document.vectors, "features": features(example.document.lengths)}

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.answers import Answer
-from service.job import Job
+from service.engine.in_flight import TaskResult
+from service.scheduling.job import Job
 
 
-def answered(task: Any, item: Any, parameters: Any) -> Answer:
+def answered(task: Any, item: Any, parameters: Any) -> TaskResult:
     """The answer to one input; every round is one batch."""
     rounds = task.run(item, parameters)
     rows = next(rounds)
     while True:
         job = Job(rows)
-        results = {id(row): result for done in task.model.run(job.rows, alone=False) for row, result in done.finished}
+        results = {
+            id(row): result for done in task.model.run(job.rows, exclusive=False) for row, result in done.finished
+        }
         try:
             rows = rounds.send([results[id(row)] for row in job.rows])
         except StopIteration as end:
-            answer: Answer = end.value
+            answer: TaskResult = end.value
             return answer

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.api.schemas import ClassifyParameters
 from service.artifact import Artifact
 from service.errors import InferenceError
-from service.schemas import ClassifyParameters
 from service.tasks.classification import Classification, scores_of
-from tests.service import toys
+from tests.service import doubles
 from tests.service.tasks.rounds import answered
 
 
 def made(folder: Path, **config: Any) -> Classification:
-    return Classification(Artifact(toys.classifier(folder, **config)), batch_tokens=256, wide_threads=1)
+    return Classification(Artifact(doubles.classifier(folder, **config)), batch_tokens=256, wide_threads=1)
 
 
 def classify(task: Classification, text: str, **parameters: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def test_a_distribution_over_the_labels_best_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("config", [{"problem_type": "multi_label_classification"}, {"id2label": {"0": "toxic"}}])
 def test_labels_that_are_decided_on_their_own_get_a_sigmoid(tmp_path: Path, config: dict[str, Any]) -> None:
-    task = made(tmp_path, table=toys.scores({"good": (6.0,)}, 1) if "id2label" in config else None, **config)
+    task = made(tmp_path, table=doubles.scores({"good": (6.0,)}, 1) if "id2label" in config else None, **config)
     result = classify(task, "good")
     logit = 2.0 if "id2label" in config else 8 / 3
     assert result["score"] == pytest.approx(1 / (1 + np.exp(-logit)))

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.api.schemas import SummarizeParameters
 from service.artifact import Artifact
 from service.errors import InvalidInput
-from service.schemas import SummarizeParameters
 from service.tasks.summarization import Summarization
-from tests.service import toys
+from tests.service import doubles
 from tests.service.tasks.rounds import answered
 
 
 def made(folder: Path, **config: Any) -> Summarization:
-    return Summarization(Artifact(toys.summarizer(folder, **config)), batch_tokens=256, wide_threads=1)
+    return Summarization(Artifact(doubles.summarizer(folder, **config)), batch_tokens=256, wide_threads=1)
 
 
 def summarize(task: Summarization, text: str, **parameters: Any) -> dict[str, Any]:
@@ -82,10 +82,10 @@ def test_a_least_above_the_most_is_refused_or_lowered_where_it_is_the_models_own
 
 def numbers(folder: Path, **config: Any) -> Summarization:
     """Likes to write "9", and after that "7"."""
-    noise = np.zeros((1, len(toys.VOCABULARY)))
-    noise[0, [toys.IDS["9"], toys.IDS["7"], toys.SEP]] = 3, 2, 1
+    noise = np.zeros((1, len(doubles.VOCABULARY)))
+    noise[0, [doubles.IDS["9"], doubles.IDS["7"], doubles.SEP]] = 3, 2, 1
     return Summarization(
-        Artifact(toys.summarizer(folder, copy=0.0, noise=noise, **config)), batch_tokens=256, wide_threads=1
+        Artifact(doubles.summarizer(folder, copy=0.0, noise=noise, **config)), batch_tokens=256, wide_threads=1
     )
 
 
@@ -118,7 +118,7 @@ def test_names_come_from_a_piece_and_then_from_the_summaries(tmp_path: Path) -> 
     assert summarize(task, text, max_new_tokens=1, names_from_source=True)["summary"] == "7"
     rounds = task.run(text, SummarizeParameters(names_from_source=True))
     next(rounds)
-    ((last, _),) = rounds.send([[toys.IDS["good"]]] * len(rows))
+    ((last, _),) = rounds.send([[doubles.IDS["good"]]] * len(rows))
     assert last.source == " ".join(["good"] * len(rows))
 
 
@@ -159,7 +159,7 @@ def test_pieces_hold_every_token_of_the_text_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["x" * 700, "good" + " " * 5000 + "paris", "日本語。" * 100, "a\n\nb\t\tc " * 100])
 def test_texts_that_no_border_divides_are_read_to_their_end(tmp_path: Path, text: str) -> None:
-    toys.byte_summarizer(tmp_path)
+    doubles.byte_summarizer(tmp_path)
     task = Summarization(Artifact(tmp_path), batch_tokens=256, wide_threads=1)
     read = "".join(words_read(task, text))
     assert read == "".join(text.split())
@@ -238,8 +238,8 @@ IN_DOMAIN = "Paris is strong. The bad is weak. Slow is the rival. It is good."
 
 def choosy(folder: Path, **config: Any) -> Summarization:
     """Writes summaries of texts that hold "strong", and of no others."""
-    toys.summarizer(folder, **config)
-    toys.domain(folder, "strong")
+    doubles.summarizer(folder, **config)
+    doubles.domain(folder, "strong")
     return Summarization(Artifact(folder), batch_tokens=256, wide_threads=1)
 
 

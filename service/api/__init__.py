@@ -1,0 +1,1 @@
+"""HTTP: endpoints, one file a dialect, errors as clients read them."""

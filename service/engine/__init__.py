@@ -1,0 +1,1 @@
+"""Requests: from inputs to answers, with the models that are loaded."""

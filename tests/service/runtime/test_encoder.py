@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import threading
+from array import array
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.artifact import Artifact
+from service.config import ARTIFACTS
+from service.runtime.encoder import EncoderModel
+from service.scheduling.cost_model import CostModel
+from service.scheduling.job import Job
+from service.text.tokenizer import Encoding, Tokenizer
+from tests.service import doubles
+
+ROWS = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=20), min_size=1, max_size=8)
+SHAPE = (2, 16)
+LEARNT = 128
+NARROW_S, WIDE_S, TOO_MUCH_S = 60e-3, 30e-3, 90e-3
+"""What passes are said to cost; in truth it is less by far, so that the surface of the graph that ran falls."""
+
+
+def encoding(ids: list[int]) -> Encoding:
+    return Encoding(array("q", ids), array("q", [0] * len(ids)))
+
+
+def run(model: EncoderModel, encodings: list[Encoding], *, exclusive: bool = False) -> list[dict[str, Any]]:
+    """Each row's outputs, in order."""
+    rows = Job([(each, len(each)) for each in encodings]).rows
+    (done,) = model.run(rows, exclusive=exclusive)
+    assert [row for row, _ in done.finished] == rows
+    return [result for _, result in done.finished]
+
+
+def made(folder: Path, *, wide_threads: int = 1) -> EncoderModel:
+    return EncoderModel(Artifact(folder), batch_tokens=256, wide_threads=wide_threads)
+
+
+@pytest.fixture(scope="module")
+def classifier(zoo: Path) -> EncoderModel:
+    return made(zoo / "moods")
+
+
+@pytest.fixture(scope="module")
+def reader(zoo: Path) -> EncoderModel:
+    return made(zoo / "reader")
+
+
+# --- Passes ----------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS)
+def test_a_batch_gives_each_row_what_it_gets_alone(
+    classifier: EncoderModel, reader: EncoderModel, rows: list[list[int]]
+) -> None:
+    encodings = [encoding(row) for row in rows]
+    for model in (classifier, reader):
+        for together, each in zip(run(model, encodings), encodings, strict=True):
+            (single,) = run(model, [each])
+            assert together.keys() == single.keys()
+            for name, values in single.items():
+                assert np.array_equal(together[name], values)
+
+
+def test_a_pass_says_its_size(classifier: EncoderModel) -> None:
+    rows = Job([(encoding([5] * size), size) for size in (3, 10, 1)]).rows
+    (done,) = classifier.run(rows, exclusive=False)
+    assert (done.rows, done.tokens, done.padded_tokens) == (3, 14, 30)
+
+
+def test_logits_are_the_graphs(classifier: EncoderModel) -> None:
+    (outputs,) = run(classifier, [encoding([doubles.CLS, doubles.IDS["good"], doubles.IDS["the"], doubles.SEP])])
+    assert outputs["logits"].tolist() == [-2.0, 2.0]
+
+
+def test_logits_of_tokens_end_where_the_row_does(reader: EncoderModel) -> None:
+    short, long = run(reader, [encoding([5, 6]), encoding([5] * 9)])
+    assert {name: len(values) for name, values in short.items()} == {"start_logits": 2, "end_logits": 2}
+    assert len(long["start_logits"]) == 9
+
+
+def test_a_model_runs_from_several_threads_at_once(classifier: EncoderModel) -> None:
+    good, bad = encoding([doubles.IDS["good"]]), encoding([doubles.IDS["bad"]])
+    wrong: list[Any] = []
+
+    def ask(each: Encoding, logits: list[float]) -> None:
+        for _ in range(100):
+            (outputs,) = run(classifier, [each])
+            if outputs["logits"].tolist() != logits:
+                wrong.append(outputs)
+
+    threads = [threading.Thread(target=ask, args=pair) for pair in [(good, [-8, 8]), (bad, [8, -8])] * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+# --- Narrow and wide -------------------------------------------------------------------------------------------------
+
+
+def said_to_cost(folder: Path, *, narrow_s: float, wide_s: float, wide_threads: int = 2) -> EncoderModel:
+    """A model with its wide graph loaded, whose passes are said to cost so much."""
+    model = made(folder, wide_threads=wide_threads)
+    for load in model.warm_up()[1][:1]:
+        load()
+    for cost, seconds in ((model.cost, narrow_s), (model._encoder._wide_cost, wide_s)):
+        for rows, tokens in cost.shapes():
+            cost.measured(rows, tokens, seconds)
+    return model
+
+
+def graphs_used(model: EncoderModel, *, exclusive: bool) -> set[str]:
+    """Whose cost the passes of SHAPE taught something."""
+    before = model.cost.seconds(*SHAPE), model._encoder._wide_cost.seconds(*SHAPE)
+    for _ in range(LEARNT):
+        run(model, [encoding([5] * SHAPE[1])] * SHAPE[0], exclusive=exclusive)
+    after = model.cost.seconds(*SHAPE), model._encoder._wide_cost.seconds(*SHAPE)
+    return {name for name, old, new in zip(("narrow", "wide"), before, after, strict=True) if new != old}
+
+
+@pytest.mark.parametrize(
+    ("alone", "wide_s", "used"),
+    [(True, WIDE_S, "wide"), (True, TOO_MUCH_S, "narrow"), (False, WIDE_S, "narrow")],
+    ids=["alone and cheaper", "alone but dearer", "in company"],
+)
+def test_a_pass_is_wide_only_alone_and_where_that_is_cheaper(
+    zoo: Path, exclusive: bool, wide_s: float, used: str
+) -> None:
+    model = said_to_cost(zoo / "moods", narrow_s=NARROW_S, wide_s=wide_s)
+    assert graphs_used(model, exclusive=exclusive) == {used}
+
+
+def test_one_thread_is_never_wide(zoo: Path) -> None:
+    model = said_to_cost(zoo / "moods", narrow_s=NARROW_S, wide_s=WIDE_S, wide_threads=1)
+    assert graphs_used(model, exclusive=True) == {"narrow"}
+    assert model.warm_up()[1] == []
+
+
+def test_before_its_warm_up_no_pass_is_wide(zoo: Path) -> None:
+    model = made(zoo / "moods", wide_threads=2)
+    for rows, tokens in model.cost.shapes():
+        model.cost.measured(rows, tokens, NARROW_S)
+    assert model._encoder._wide_cost.seconds(*SHAPE) < model.cost.seconds(*SHAPE)
+    assert graphs_used(model, exclusive=True) == {"narrow"}
+
+
+@pytest.mark.parametrize("name", ["qa", "sentiment"])
+def test_wide_and_narrow_are_the_same_bits(name: str) -> None:
+    """Of the default models: the toys' whole numbers would hide another order of sums."""
+    folder = ARTIFACTS / name
+    narrow, wide = made(folder), said_to_cost(folder, narrow_s=NARROW_S, wide_s=WIDE_S)
+    tokenizer = Tokenizer(folder)
+    encodings = [tokenizer.encode("A charming film, and often a moving one. " * 9, size) for size in (7, 40, 64, 64)]
+    assert wide._encoder._wide_cost.seconds(4, 64) < wide.cost.seconds(4, 64), "or it would not be wide"
+    for mine, other in zip(run(narrow, encodings), run(wide, encodings, exclusive=True), strict=True):
+        assert mine.keys() == other.keys()
+        for output, values in mine.items():
+            assert np.array_equal(values, other[output])
+
+
+def test_a_warm_up_fills_the_surfaces(zoo: Path) -> None:
+    model = made(zoo / "moods", wide_threads=2)
+    narrow, wide = model.warm_up()
+    shapes = list(model.cost.shapes())
+    assert (len(narrow), len(wide)) == (len(shapes), len(shapes) + 1), "the first loads the graph"
+    nothing = CostModel(max_tokens=128, batch_tokens=256)
+    for surface, warm_ups in ((model.cost, narrow), (model._encoder._wide_cost, wide)):
+        for warm_up in warm_ups:
+            warm_up()
+        for shape in shapes:
+            assert 0 < surface.seconds(*shape) != nothing.seconds(*shape), shape
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        onnx.TensorProto.INT64,
+        onnx.TensorProto.INT32,
+    ],
+)
+def test_a_graph_gets_the_whole_numbers_that_it_declares(tmp_path: Path, kind: int) -> None:
+    folder = doubles.reader(tmp_path)
+    graph = onnx.load(folder / "model.onnx")
+    graph.graph.input[0].type.tensor_type.elem_type = kind
+    onnx.save(graph, folder / "model.onnx")
+    (outputs,) = run(made(folder), [encoding([doubles.IDS["paris"], doubles.IDS["the"]])])
+    assert outputs["start_logits"].tolist() == [5, -10]

@@ -1,0 +1,333 @@
+"""Batches under way: which is next, which join, and that no row is lost when they do."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import InferenceError
+from service.scheduling.cost_model import CostModel
+from service.scheduling.job import Job, Pass, Row, RunningPasses
+from service.scheduling.model_batches import Batch, ModelBatches
+from service.scheduling.queue import Queue, Urgency
+from service.scheduling.scheduler import Scheduler
+from tests.service.scheduling.test_scheduler import PATIENCE_S, Watcher
+
+MOST = 8
+COST = CostModel(max_tokens=512, batch_tokens=256)
+
+
+class Writing(RunningPasses):
+    """Each row takes as many passes as its inputs say, after a first one for all; a 0 raises in its first step."""
+
+    def __init__(self, rows: list[Row], *, exclusive: bool = False) -> None:
+        del exclusive
+        self.fresh = True
+        self.left = [[row, row.inputs] for row in rows]
+        self.absorbed: list[Writing] = []
+
+    @property
+    def size(self) -> int:
+        return len(self.left)
+
+    def join_cost(self, other: RunningPasses) -> float:
+        assert isinstance(other, Writing)
+        return float("inf") if self.fresh or other.fresh else self.size
+
+    def merge(self, other: RunningPasses) -> None:
+        assert isinstance(other, Writing)
+        self.absorbed.append(other)
+        self.left += other.left
+        other.left = []
+
+    def __next__(self) -> Pass:
+        if self.fresh:
+            self.fresh = False
+            return Pass([], 1, 1, 1)
+        if not self.left:
+            raise StopIteration
+        assert len(self.left) <= MOST
+        if any(steps == 0 for _, steps in self.left):
+            raise ValueError("poison")
+        gone = [(row, None) for row, _ in self.left if row.job.cancelled]
+        self.left = [[row, steps - 1] for row, steps in self.left if not row.job.cancelled]
+        ended = [(row, row.inputs) for row, steps in self.left if steps == 0]
+        self.left = [[row, steps] for row, steps in self.left if steps]
+        return Pass([*gone, *ended], 1, 1, 1)
+
+
+def line(*, workers: int = 2) -> ModelBatches:
+    return ModelBatches("writer", Queue(limit=1000, cost=COST, urgency=Urgency()), Writing, Watcher(), workers, MOST)
+
+
+def under_way(own: ModelBatches, rows: int, *, due_s: float = 1.0, is_retry: bool = False) -> Batch:
+    """On a worker, behind its first pass."""
+    job = Job([(9, 4)] * rows)
+    batch = Batch(own, list(job.rows), due_s, Writing(job.rows), is_retry=is_retry)
+    assert batch.passes is not None
+    next(batch.passes)
+    own.running.append(batch)
+    return batch
+
+
+# --- Joining ---------------------------------------------------------------------------------------------------------
+
+
+def test_batches_join_only_where_the_worker_is_pressed() -> None:
+    for workers_busy in (False, True):
+        own = line()
+        host, guest = under_way(own, 3), under_way(own, 2)
+        own.put_back(host, workers_busy=False)
+        own.put_back(guest, workers_busy=workers_busy)
+        assert own.waiting == ([host] if workers_busy else [host, guest])
+        assert host.size == (5 if workers_busy else 3)
+        assert own.running == []
+
+
+def test_the_smaller_joins_the_larger_where_it_costs_least() -> None:
+    own = line()
+    small, middle, large, guest = (under_way(own, rows) for rows in (1, 3, 5, 2))
+    for batch in (small, large, middle):
+        own.put_back(batch, workers_busy=False)
+    own.put_back(guest, workers_busy=True)
+    assert own.waiting == [small, large, middle]
+    assert (small.size, middle.size, large.size) == (1, 5, 5)
+
+
+def test_a_larger_batch_joins_none_that_is_smaller() -> None:
+    own = line()
+    small, large = under_way(own, 2), under_way(own, 3)
+    own.put_back(small, workers_busy=False)
+    own.put_back(large, workers_busy=True)
+    assert own.waiting == [small, large]
+
+
+def test_no_batch_grows_above_the_most_with_guests_that_have_not_joined_yet() -> None:
+    own = line()
+    host = under_way(own, 4)
+    for rows in (2, 2, 1, 3):
+        own.put_back(under_way(own, rows), workers_busy=True)
+    assert host.size == MOST
+    assert [batch.size for batch in own.waiting] == [1, 3]
+
+
+@pytest.mark.parametrize("which", ["host", "guest"])
+def test_what_runs_again_stays_by_itself(which: str) -> None:
+    own = line()
+    host, guest = under_way(own, 1, is_retry=which == "host"), under_way(own, 1, is_retry=which == "guest")
+    own.put_back(host, workers_busy=True)
+    own.put_back(guest, workers_busy=True)
+    assert own.waiting == [host, guest]
+
+
+def test_a_batch_before_its_first_pass_takes_nobody_in() -> None:
+    own = line()
+    fresh = Batch(own, Job([(9, 4)] * 5).rows, 0.0)
+    own.running.append(fresh)
+    guest = under_way(own, 1)
+    own.put_back(guest, workers_busy=True)
+    assert own.waiting == [guest]
+
+
+def test_a_batch_on_a_worker_takes_its_guests_before_its_next_pass() -> None:
+    own = line()
+    host, guest, late = under_way(own, 3), under_way(own, 2), under_way(own, 1)
+    joined = [guest.passes, late.passes]
+    rows = [*host.rows, *guest.rows, *late.rows]
+    own.put_back(guest, workers_busy=True)
+    own.put_back(late, workers_busy=True)
+    assert isinstance(host.passes, Writing)
+    assert (host.passes.size, host.size, host.passes.absorbed) == (3, 6, [])
+    host.merge_joining()
+    assert host.passes.absorbed == joined
+    assert (host.passes.size, host.size, host.joining) == (6, 6, [])
+    assert host.rows == rows
+
+
+def test_the_room_of_guests_is_taken_while_they_join() -> None:
+    own = line()
+    host, guest = under_way(own, 4), under_way(own, 3)
+    own.put_back(guest, workers_busy=True)
+    seen: list[int] = []
+
+    class Noting(Writing):
+        def merge(self, other: RunningPasses) -> None:
+            seen.append(host.size)
+            super().merge(other)
+
+    host.passes = Noting(host.rows[:4])
+    host.merge_joining()
+    assert (seen, host.size) == ([7], 7)
+
+
+def test_guests_of_a_guest_come_with_it() -> None:
+    own = line()
+    guest, its_guest = under_way(own, 2), under_way(own, 1)
+    own.put_back(its_guest, workers_busy=True)
+    host = under_way(own, 4)
+    own.put_back(guest, workers_busy=True)
+    assert (host.size, len(host.rows)) == (7, 7)
+    host.merge_joining()
+    assert host.passes is not None
+    assert host.size == 7
+    assert own.waiting == []
+
+
+# --- Taking ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_due_first_is_next_and_a_finished_batch_is_gone() -> None:
+    own = line()
+    late, soon, over = under_way(own, 1, due_s=3.0), under_way(own, 1, due_s=2.0), under_way(own, 1, due_s=1.0)
+    over.rows[0].answered = True
+    for batch in (late, soon, over):
+        own.put_back(batch, workers_busy=False)
+    assert own.due_s() == 2.0
+    assert own.take() is soon
+    assert own.running == [soon]
+    assert own.take() is late
+    assert own.due_s() == float("inf")
+
+
+def test_a_line_that_has_its_most_on_every_worker_leaves_the_rest_in_the_queue() -> None:
+    own = line(workers=2)
+    first, second = under_way(own, MOST, due_s=50.0), under_way(own, MOST, due_s=60.0)
+    own.queue.put(Job([(9, 4)]).rows)
+    own.put_back(first, workers_busy=False)
+    assert own.due_s() == 50.0
+    assert own.take() is first
+    second.rows[0].answered = True
+    assert isinstance(second.passes, Writing)
+    second.passes.left.pop()
+    assert own.due_s() < 50.0
+    assert own.take().passes is None
+
+
+# --- Failures --------------------------------------------------------------------------------------------------------
+
+
+def made(threads: int) -> tuple[Scheduler, list[Job]]:
+    delivered: list[Job] = []
+
+    def deliver(jobs: list[Job]) -> None:
+        for job in jobs:
+            delivered.append(job)
+            job.waiter.set()
+
+    scheduler = Scheduler(threads=threads, deliver=deliver)
+    scheduler.add("writer", Writing, Queue(limit=1000, cost=COST, urgency=Urgency()), Watcher(), max_batch_rows=MOST)
+    return scheduler, delivered
+
+
+def job_of(*steps: int) -> Job:
+    return Job([(each, 4) for each in steps], threading.Event())
+
+
+class Barging(logging.Handler):
+    """While the failure of a batch is being told, another batch is put back beside it."""
+
+    def __init__(self, barge: Any) -> None:
+        super().__init__()
+        self.barge = barge
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.barge()
+
+
+@pytest.mark.parametrize("rows", [[0], [0, 5]])
+def test_a_batch_that_comes_while_another_is_being_given_up_is_not_lost(rows: list[int]) -> None:
+    scheduler, _ = made(1)
+    own = scheduler._lines["writer"]
+    newcomer = job_of(3)
+    guest = Batch(own, list(newcomer.rows), 0.0, Writing(newcomer.rows))
+    assert guest.passes is not None
+    next(guest.passes)
+    own.running.append(guest)
+    came: list[bool] = []
+
+    def barge() -> None:
+        if not came:
+            came.append(True)
+            with scheduler._lock:
+                own.put_back(guest, workers_busy=True)
+
+    handler, logger = Barging(barge), logging.getLogger("service.scheduler")
+    logger.addHandler(handler)
+    try:
+        failing = job_of(*rows)
+        scheduler.submit("writer", failing)
+        scheduler.start()
+        for job in (failing, newcomer):
+            assert job.waiter.wait(PATIENCE_S), "a row was lost"
+    finally:
+        scheduler.close()
+        logger.removeHandler(handler)
+    assert came
+    assert newcomer.results() == [3]
+    with pytest.raises(InferenceError):
+        failing.results()
+    assert failing.rows[-1].result == 5 or len(rows) == 1
+
+
+def test_guests_of_a_batch_whose_pass_raises_are_answered_and_only_the_poison_fails() -> None:
+    scheduler, delivered = made(1)
+    own = scheduler._lines["writer"]
+    jobs = [job_of(0), job_of(4), job_of(2, 3)]
+    for job in jobs:
+        batch = Batch(own, list(job.rows), 0.0, Writing(job.rows))
+        assert batch.passes is not None
+        next(batch.passes)
+        own.running.append(batch)
+    with scheduler._lock:
+        for batch in (own.running[0], own.running[1]):
+            own.put_back(batch, workers_busy=True)
+        own.put_back(own.running[0], workers_busy=False)
+    assert len(own.waiting) == 1
+    scheduler.start()
+    try:
+        assert all(job.waiter.wait(PATIENCE_S) for job in jobs), "a row was lost"
+    finally:
+        scheduler.close()
+    assert [job.results() for job in jobs[1:]] == [[4], [2, 3]]
+    with pytest.raises(InferenceError):
+        jobs[0].results()
+    assert sorted(map(id, delivered)) == sorted(map(id, jobs))
+
+
+JOBS = st.lists(
+    st.tuples(st.lists(st.sampled_from([1, 2, 3, 8, 20, 0]), min_size=1, max_size=4), st.booleans()),
+    min_size=1,
+    max_size=20,
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(JOBS, st.integers(1, 3))
+def test_every_row_is_answered_exactly_once_whoever_joins_leaves_or_fails(
+    asked: list[tuple[list[int], bool]], threads: int
+) -> None:
+    scheduler, delivered = made(threads)
+    scheduler.start()
+    jobs = []
+    try:
+        for steps, leaves in asked:
+            jobs.append(job_of(*steps))
+            scheduler.submit("writer", jobs[-1])
+            if leaves:
+                jobs[-1].cancel()
+        assert all(job.waiter.wait(PATIENCE_S) for job in jobs), "a row was lost"
+    finally:
+        scheduler.close()
+    assert sorted(map(id, delivered)) == sorted(map(id, jobs)), "each delivered, and once"
+    own = scheduler._lines["writer"]
+    assert (own.waiting, own.running, len(own.queue)) == ([], [], 0)
+    for (steps, leaves), job in zip(asked, jobs, strict=True):
+        assert job.pending == 0
+        for row, wanted in zip(job.rows, steps, strict=True):
+            told = isinstance(row.result, InferenceError) if wanted == 0 else row.result == wanted
+            assert told or (leaves and row.result is None)

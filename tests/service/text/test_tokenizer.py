@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import tokenizers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import ArtifactError
+from service.text.tokenizer import Tokenizer, Window
+from tests.service import doubles
+
+# Emoji (with joiners and skin tones), CJK, combining marks, right to left, spaces of several kinds.
+HARD = "Zoë e\u0301te\u0301 日本語 👩🏽‍🚀🎉 שלום naïve\u00a0x \u3000 fin"
+TEXTS = st.text(st.sampled_from([*HARD, *"abc .,?"]), min_size=1, max_size=120)
+
+
+def saved(folder: Path, tokenizer: tokenizers.Tokenizer) -> Tokenizer:
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return Tokenizer(folder)
+
+
+@pytest.fixture(scope="module", params=["word piece", "byte level"])
+def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    made = doubles.word_piece() if request.param == "word piece" else doubles.byte_level()
+    return saved(tmp_path_factory.mktemp("tokenizer"), made)
+
+
+@pytest.fixture
+def word_piece(tmp_path: Path) -> Tokenizer:
+    return saved(tmp_path, doubles.word_piece())
+
+
+def offsets(window: Window) -> list[tuple[int, int]]:
+    """Characters of each token of its stretch."""
+    return [window.span(token) for token in range(window.size)]
+
+
+def spans(windows: list[Window]) -> list[tuple[int, int]]:
+    return [span for window in windows for span in offsets(window)]
+
+
+# --- One text --------------------------------------------------------------------------------------------------------
+
+
+def test_a_short_text_is_read_whole(word_piece: Tokenizer) -> None:
+    encoding = word_piece.encode("The capital is good", 6)
+    words = [doubles.IDS[word] for word in ("the", "capital", "is", "good")]
+    assert encoding.ids.tolist() == [doubles.CLS, *words, doubles.SEP]
+    assert encoding.type_ids.tolist() == [0] * 6
+    assert encoding.truncated_at is None
+    assert len(encoding) == 6
+
+
+def test_a_long_text_is_cut_and_says_where(word_piece: Tokenizer) -> None:
+    text = "The capital is good"
+    encoding = word_piece.encode(text, 5)
+    assert encoding.ids.tolist() == [
+        doubles.CLS,
+        doubles.IDS["the"],
+        doubles.IDS["capital"],
+        doubles.IDS["is"],
+        doubles.SEP,
+    ]
+    assert encoding.truncated_at is not None
+    assert text[: encoding.truncated_at] == "The capital is"
+
+
+@settings(deadline=None, max_examples=60)
+@given(text=TEXTS, max_tokens=st.integers(6, 40))
+def test_what_is_said_to_be_read_is_what_was_read(tokenizer: Tokenizer, text: str, max_tokens: int) -> None:
+    encoding = tokenizer.encode(text, max_tokens)
+    whole = tokenizer.encode(text, 10_000)
+    assert len(encoding) == min(len(whole), max_tokens)
+    assert (encoding.truncated_at is None) == (len(whole) <= max_tokens)
+    if encoding.truncated_at is not None:
+        assert 0 < encoding.truncated_at <= len(text)
+        assert encoding.ids[:-1].tolist() == whole.ids[: max_tokens - 1].tolist()
+        assert encoding.ids[-1] == whole.ids[-1], "still ended by its special token"
+
+
+def test_nothing_readable_is_only_the_special_tokens(word_piece: Tokenizer) -> None:
+    assert word_piece.encode("\u200b", 10).ids.tolist() == [doubles.CLS, doubles.SEP]
+
+
+def test_a_file_that_pads_and_cuts_does_not_make_us_do_so(tmp_path: Path) -> None:
+    file = doubles.word_piece()
+    file.enable_padding(length=16)
+    file.enable_truncation(4)
+    encoding = saved(tmp_path, file).encode("the capital is good", 100)
+    assert len(encoding) == 6
+
+
+def test_decoding_leaves_out_special_tokens_and_outer_spaces(tokenizer: Tokenizer) -> None:
+    encoding = tokenizer.encode(" the capital is good ", 100)
+    assert tokenizer.decode(encoding.ids.tolist()) == "the capital is good"
+    assert tokenizer.decode([]) == ""
+
+
+@pytest.mark.parametrize("content", [None, "{}", "not json"])
+def test_a_missing_or_broken_file_is_an_artifact_error(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "tokenizer.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(ArtifactError, match="tokenizer"):
+        Tokenizer(tmp_path)
+
+
+def test_threads_with_different_limits_do_not_disturb_each_other(word_piece: Tokenizer) -> None:
+    wrong: list[int] = []
+
+    def encode(limit: int) -> None:
+        for _ in range(200):
+            size = len(word_piece.encode("good " * 100, limit))
+            if size != limit:
+                wrong.append(size)
+            windows, _ = word_piece.windows("is", "good " * 100, max_tokens=limit, stride=2)
+            if len(windows[0].encoding) != limit:
+                wrong.append(len(windows[0].encoding))
+
+    threads = [threading.Thread(target=encode, args=(limit,)) for limit in (10, 20, 30, 40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_text_too_long_for_the_memory_of_words_is_read_alike(word_piece: Tokenizer) -> None:
+    line = "the Capital, is  good\n"
+    text = line * 455
+    assert len(text) > 10_000
+    half = line * 227
+    halves = [word_piece._tokens(half), word_piece._tokens(text[len(half) :])]
+    whole = word_piece._tokens(text)
+    assert whole.ids == halves[0].ids + halves[1].ids
+    assert whole.span(7) == halves[0].span(7)
+
+
+# --- A question and windows of its context ---------------------------------------------------------------------------
+
+
+def test_a_short_context_is_one_window(word_piece: Tokenizer) -> None:
+    context = "Paris is the capital"
+    windows, cut_at = word_piece.windows("is good", context, max_tokens=30, stride=4)
+    assert cut_at is None
+    (window,) = windows
+    assert window.encoding.ids.tolist() == [
+        doubles.CLS, doubles.IDS["is"], doubles.IDS["good"], doubles.SEP,
+        doubles.IDS["paris"], doubles.IDS["is"], doubles.IDS["the"], doubles.IDS["capital"], doubles.SEP,
+    ]  # fmt: skip
+    assert window.encoding.type_ids.tolist() == [0] * 4 + [1] * 5
+    assert window.first == 4
+    assert [context[start:end] for start, end in offsets(window)] == ["Paris", "is", "the", "capital"]
+
+
+def test_byte_level_windows_have_two_separators_and_no_token_types(tmp_path: Path) -> None:
+    tokenizer = saved(tmp_path, doubles.byte_level())
+    context = "paris is the capital 🎉"
+    (window,), _ = tokenizer.windows("is good", context, max_tokens=60, stride=4)
+    asked = window.first - 3
+    assert [window.encoding.ids[place] for place in (0, asked + 1, asked + 2, -1)] == [0, 2, 2, 2]
+    assert not any(window.encoding.type_ids)
+    assert context.startswith(context[offsets(window)[0][0] : offsets(window)[0][1]])
+    assert {context[start:end] for start, end in offsets(window)[-4:]} == {"🎉"}, "each of its bytes is all of it"
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    question=TEXTS, context=st.text(st.sampled_from([*HARD, *"ab "]), min_size=1, max_size=300),
+    max_tokens=st.integers(16, 64), stride=st.integers(0, 80),
+)  # fmt: skip
+def test_windows_hold_every_token_of_the_context(
+    tokenizer: Tokenizer, question: str, context: str, max_tokens: int, stride: int
+) -> None:
+    windows, _ = tokenizer.windows(question, context, max_tokens=max_tokens, stride=stride)
+    (whole,), _ = tokenizer.windows("a", context, max_tokens=100_000, stride=0)
+    assert set(spans(windows)) == set(offsets(whole))
+    for window in windows:
+        assert len(window.encoding) <= max_tokens
+        assert window.first + window.size <= len(window.encoding)
+        inside = window.encoding.ids[window.first : window.first + window.size]
+        assert len(inside) == window.size
+        assert all(0 <= start <= end <= len(context) for start, end in offsets(window))
+
+
+@settings(deadline=None, max_examples=60)
+@given(tokens=st.integers(1, 300), max_tokens=st.integers(16, 64), stride=st.integers(0, 100))
+def test_neighbouring_windows_share_the_stride_but_half_a_window_at_most(
+    tmp_path_factory: pytest.TempPathFactory, tokens: int, max_tokens: int, stride: int
+) -> None:
+    tokenizer = saved(tmp_path_factory.mktemp("tokenizer"), doubles.word_piece())
+    windows, _ = tokenizer.windows("is", "good " * tokens, max_tokens=max_tokens, stride=stride)
+    room = max_tokens - 4
+    shared = min(stride, room // 2)
+    for one, other in pairwise(windows):
+        assert one.size == room
+        assert len(set(offsets(one)) & set(offsets(other))) == shared
+    assert len(windows) <= 2 + 2 * tokens // room
+
+
+def test_a_huge_stride_does_not_multiply_the_windows(word_piece: Tokenizer) -> None:
+    windows, _ = word_piece.windows("is", "good " * 1000, max_tokens=64, stride=10**9)
+    assert len(windows) <= 2 * 1000 / 60 + 1
+
+
+def test_a_long_question_is_cut_to_leave_half_of_the_row(word_piece: Tokenizer) -> None:
+    question = "is " * 100
+    windows, cut_at = word_piece.windows(question, "good " * 50, max_tokens=33, stride=5)
+    assert cut_at is not None
+    assert question[:cut_at] == ("is " * 15).strip()
+    assert windows[0].first == 17
+    assert {len(window.encoding) for window in windows[:-1]} == {33}
+    assert spans(windows)[-1] == (245, 249)
+
+
+def test_a_context_of_no_tokens_is_a_window_without_any(word_piece: Tokenizer) -> None:
+    windows, _ = word_piece.windows("is", "\u200b", max_tokens=30, stride=5)
+    assert [offsets(window) for window in windows] == [[]]
