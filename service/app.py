@@ -1,4 +1,4 @@
-"""create_app(): wiring, lifespan, and errors on FastAPI's way; those on a lane's way are told by the lane."""
+"""create_app(): routes, lifespan, exception handlers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
-from service.api import operations
-from service.api import v1 as inference
+from service.api import operations, v1
 from service.api.body import BodyLimits
 from service.api.docs import add_docs
-from service.api.endpoint import InferenceEndpoint
 from service.api.error_response import error_response, internal_error
 from service.api.middleware import RequestMetrics, RequestNormalizer
 from service.config import Settings
@@ -26,23 +22,6 @@ from service.engine.registry import Registry
 from service.errors import MethodNotAllowed, NotFound, ServiceError
 
 log = logging.getLogger(__name__)
-
-
-class Application(FastAPI):
-    """FastAPI, with a way past it for the routes that requests by the thousand take."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.lanes: dict[str, ASGIApp] = {}
-        """By path, with and without a slash at its end; they take its POST requests, FastAPI all others."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
-            lane = self.lanes.get(scope["path"].removeprefix(scope.get("root_path", "")))
-            if lane is not None:
-                await lane(scope, receive, send)
-                return
-        await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None, registry: Registry | None = None) -> FastAPI:
@@ -67,7 +46,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             # Off the event loop, which meanwhile tells those whose requests uvicorn has cancelled.
             await asyncio.to_thread(models.close)
 
-    app = Application(
+    app = FastAPI(
         title="Shoal",
         summary="Fine-tuned transformers on CPUs: classify, answer, summarize.",
         version=__version__,
@@ -79,41 +58,43 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     limits = BodyLimits(
         max_bytes=settings.max_body_bytes, max_inputs=settings.max_inputs, max_input_chars=settings.max_input_chars
     )
-    for route, schema in inference.SCHEMAS.items():
-        lane = InferenceEndpoint(route, schema, app.state, limits=limits)
-        app.lanes[lane.path] = app.lanes[f"{lane.path}/"] = RequestMetrics(lane)
+    v1.add_routes(app, limits)
     add_docs(app)
-    app.include_router(inference.router)
     app.include_router(operations.router)
     app.add_middleware(RequestMetrics)
     app.add_middleware(RequestNormalizer)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(Exception, _fault)
+    app.add_exception_handler(Exception, _internal_error)
     return app
 
 
-def _told(error: ServiceError) -> Response:
-    told = error_response(error)
-    return Response(told.content, told.status, told.headers, media_type="application/json")
+def _response(error: ServiceError) -> Response:
+    encoded = error_response(error)
+    headers = {name.decode(): value.decode() for name, value in encoded.headers}
+    return Response(encoded.body, encoded.status, headers, media_type="application/json")
 
 
 async def _service_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return _told(error)
+    return _response(error)
 
 
-async def _fault(request: Request, error: Exception) -> Response:
+async def _internal_error(request: Request, error: Exception) -> Response:
     del error  # uvicorn logs it with its traceback
-    return _told(internal_error(request.method, request.url.path))
+    return _response(internal_error(request.method, request.url.path))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's own errors."""
+    """Errors of Starlette, FastAPI and of middleware keep their status and headers."""
     assert isinstance(error, HTTPException)
     path = request.url.path
+    translated = ServiceError(str(error.detail))
     if error.status_code == 404:
-        return _told(NotFound(f"There is no {path} here; /docs lists what there is."))
-    if error.status_code == 405:
-        return _told(MethodNotAllowed(f"{path} does not take {request.method}; /docs says what it takes."))
-    return _told(ServiceError(str(error.detail)))
+        translated = NotFound(f"There is no {path} here; /docs lists what there is.")
+    elif error.status_code == 405:
+        translated = MethodNotAllowed(f"{path} does not take {request.method}; /docs says what it takes.")
+    response = _response(translated)
+    response.status_code = error.status_code
+    response.headers.update(error.headers or {})
+    return response

@@ -135,6 +135,13 @@ class PassMetrics:
         """So many steps of a text were not made, because nobody waited for it."""
         self._saved.inc(passes)
 
+    def computed(self, *, output_tokens: int, truncated: bool) -> None:
+        """The result of one input is there."""
+        if output_tokens:
+            self.generated.inc(output_tokens)
+        if truncated:
+            self.truncated.inc()
+
     def failed(self, rows: int) -> None:
         """These rows' pass raised and they were given up."""
         self._failed.inc(rows)

@@ -1,41 +1,33 @@
-"""Errors as clients read them: translated here, once, for every way that a request can take."""
+"""Errors as clients of our own dialect read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from service.api.dialect import EncodedResponse
 from service.errors import InvalidInput, ServiceError
 from service.metrics import REFUSALS
 
 _LONGEST_PATH = 200
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorResponse:
-    """An error's status, extra headers and body."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-
-def error_response(error: ServiceError) -> ErrorResponse:
-    """The one error body, which Hugging Face's, TEI's and Triton's clients all read."""
+def error_response(error: ServiceError) -> EncodedResponse:
+    """The error body that the clients of Hugging Face, TEI and Triton all read."""
     REFUSALS.labels(error.code).inc()
-    return ErrorResponse(error.status, error.headers, orjson.dumps({"error": str(error), "error_type": error.code}))
+    headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return EncodedResponse(error.status, orjson.dumps({"error": str(error), "error_type": error.code}), headers)
 
 
 def internal_error(method: str, path: str) -> ServiceError:
-    """What is told of an error that nobody expected."""
+    """The answer to a request that met an error nobody expected."""
     return ServiceError(f"A fault of the server in {method} {path}; its log says more.")
 
 
 def validation_error(errors: Sequence[Mapping[str, Any]]) -> InvalidInput:
-    """What pydantic found wrong with a body."""
+    """What pydantic found wrong with a body, in one sentence."""
     return InvalidInput(_sentence(errors[0], len(errors)))
 
 

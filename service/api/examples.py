@@ -60,3 +60,12 @@ SUMMARIZE_EXAMPLES: dict[str, Example] = {
         "value": {"inputs": [ABSTRACT], "parameters": {"num_beams": 4, "max_new_tokens": 30}}
     },
 }
+
+EXAMPLES: dict[str, dict[str, Example]] = {
+    "classify": CLASSIFY_EXAMPLES,
+    "answer": ANSWER_EXAMPLES,
+    "summarize": SUMMARIZE_EXAMPLES,
+}
+"""By the task's route."""
+
+STREAM_EXAMPLE = 'data: {"text":"The paper"}\n\ndata: {"model":"summarizer","results":[...],"usage":{...}}\n\n'

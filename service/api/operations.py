@@ -8,8 +8,8 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.api.schemas import Health, MissingModel, ModelCard, ModelList, Readiness
+from service.engine.loaded_model import LoadedModel
 from service.engine.registry import Registry
-from service.engine.request import LoadedModel
 from service.metrics import REGISTRY
 
 router = APIRouter(tags=["operations"])
@@ -22,7 +22,7 @@ def _card(registry: Registry, name: str, served: LoadedModel) -> ModelCard:
         name=name,
         task=artifact.task,
         route=f"/v1/{served.task.route}",
-        labels=served.task.labels if artifact.task == "text-classification" else [],
+        labels=list(served.task.labels),
         multi_label=artifact.multi_label,
         precision=artifact.precision,
         size_bytes=artifact.size_bytes,

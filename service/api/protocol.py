@@ -220,8 +220,8 @@ class HttpProtocol(HttpToolsProtocol):
                 STATUS_LINE[told.status],
                 *(b"%b: %b\r\n" % header for header in self.server_state.default_headers),
                 b"content-type: application/json\r\nconnection: close\r\n",
-                b"content-length: %d\r\n\r\n" % len(told.content),
-                told.content,
+                b"content-length: %d\r\n\r\n" % len(told.body),
+                told.body,
             ]
         )
         self._unparsed = memoryview(b"")

@@ -1,208 +1,85 @@
-"""Requests and answers of our own dialect, as pydantic models: what is validated is what /openapi.json says."""
+"""Requests and answers of our own dialect as pydantic models, and those of the operations routes."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, create_model
 
-Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+from service.tasks.base import AnyTask, streams
+from service.tasks.parameters import Strict, Text
 
-
-class _Strict(BaseModel):
-    """Unknown fields are refused: a misspelt parameter that is silently ignored helps nobody."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+ResultT = TypeVar("ResultT")
 
 
-def _one_or_many(value: Any) -> str:
-    return "many" if isinstance(value, list) else "one"
+class InferenceRequest(Strict):
+    """What the requests of all tasks have; `request_schema` adds inputs and parameters."""
 
-
-class Question(_Strict):
-    """A question and the text that holds its answer."""
-
-    question: Text
-    context: Text
-
-
-# The discriminator makes one error of a wrong input, instead of one for each member of the union; the first is told.
-Texts = Annotated[
-    Annotated[Text, Tag("one")] | Annotated[list[Text], Field(min_length=1, fail_fast=True), Tag("many")],
-    Discriminator(_one_or_many),
-]
-Questions = Annotated[
-    Annotated[Question, Tag("one")] | Annotated[list[Question], Field(min_length=1, fail_fast=True), Tag("many")],
-    Discriminator(_one_or_many),
-]
-ModelName = Annotated[
-    str | None,
-    Field(min_length=1, max_length=255, description="Name from /v1/models; the task's first model if left out."),
-]
-
-
-class ClassifyParameters(_Strict):
-    top_k: int | None = Field(None, ge=1, description="Labels to give, best first; all if left out.")
-    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
-        None, description="From logits to scores; if left out softmax, or sigmoid where several labels may hold."
+    inputs: object
+    parameters: BaseModel
+    model: str | None = Field(
+        None, min_length=1, max_length=255, description="Name from /v1/models; the task's default model if left out."
     )
 
-
-class AnswerParameters(_Strict):
-    top_k: int = Field(1, ge=1, le=100, description="Answers to give, best first.")
-    max_answer_len: int = Field(30, ge=1, le=512, description="Tokens in an answer at most.")
-    doc_stride: int = Field(
-        128, ge=0, description="Tokens that neighbouring windows of a long context share, half a window at most."
-    )
-    handle_impossible_answer: bool = Field(False, description='Allow "" where the context holds no answer.')
+    @property
+    def items(self) -> Sequence[object]:
+        """The inputs, one or many, as a sequence."""
+        return self.inputs if isinstance(self.inputs, list) else (self.inputs,)
 
 
-Strategy = Literal["truncate", "map_reduce", "extractive"]
-RequestedStrategy = Literal["auto", "truncate", "map_reduce", "extractive"]
+class StreamingRequest(InferenceRequest):
+    """A request whose answer may be sent while it is made."""
 
-
-class SummarizeParameters(_Strict):
-    """What is left out is the model's own default."""
-
-    max_new_tokens: int | None = Field(None, ge=1, description="Tokens to write at most.")
-    min_new_tokens: int | None = Field(None, ge=0, description="Tokens to write at least.")
-    num_beams: int | None = Field(None, ge=1, le=4, description="Texts followed side by side; 1 is greedy.")
-    length_penalty: float | None = Field(None, ge=-10, le=10, description="Above 0 favours long texts (beams only).")
-    no_repeat_ngram_size: int | None = Field(None, ge=0, le=64, description="Write no n-gram of this size twice.")
-    names_from_source: bool | None = Field(
-        None, description="Write numbers and acronyms only as they stand in what is summarized."
-    )
-    strategy: RequestedStrategy | None = Field(
-        "auto",
-        description="truncate: read what the model can and leave the rest; map_reduce: summarize the text in pieces, "
-        "then the summaries; extractive: choose sentences, write nothing; auto: extractive for a text that is not like "
-        "those the model was trained on, if the model can tell, else map_reduce for one longer than the model reads, "
-        "else truncate.",
-    )
-    num_sentences: int | None = Field(
-        None,
-        ge=1,
-        le=100,
-        description="Sentences to choose (extractive only); if left out half of the text's, and 3 at most.",
-    )
-    sources: bool = Field(
-        False, description="Say for each sentence of the summary which sentences of the text support it."
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> SummarizeParameters:
-        if self.min_new_tokens and self.max_new_tokens and self.min_new_tokens > self.max_new_tokens:
-            raise ValueError("min_new_tokens must not be above max_new_tokens")
-        return self
-
-
-class InferenceRequest(_Strict):
-    """What the requests of all tasks have."""
-
-    inputs: Any
-    parameters: Any
-    model: ModelName = None
-
-
-class ClassifyRequest(InferenceRequest):
-    inputs: Texts
-    parameters: ClassifyParameters = ClassifyParameters()
-
-
-class AnswerRequest(InferenceRequest):
-    inputs: Questions
-    parameters: AnswerParameters = AnswerParameters()
-
-
-class SummarizeRequest(InferenceRequest):
-    inputs: Texts
-    parameters: SummarizeParameters = SummarizeParameters()
     stream: bool = Field(
-        False, description="Send the summary as server-sent events while it is written (one input at a time)."
+        False, description="Send the answer as server-sent events while it is made (one input at a time)."
     )
-
-
-class _Result(BaseModel):
-    truncated: bool = Field(description="Whether the model read less than the whole input.")
-    truncated_at: int | None = Field(description="Character where reading stopped, null when all was read.")
-
-
-class LabelScore(BaseModel):
-    label: str
-    score: float
-
-
-class Classification(_Result):
-    label: str = Field(description="The best label.")
-    score: float
-    scores: list[LabelScore] = Field(description="The top_k labels, best first.")
-
-
-class Span(BaseModel):
-    answer: str
-    score: float
-    start: int = Field(description="Character offsets into the context: context[start:end] is the answer.")
-    end: int
-
-
-class Answer(_Result, Span):
-    truncated_at: int | None = Field(description="Character where the question was cut; contexts never are.")
-    answers: list[Span] = Field(description="The top_k answers, best first.")
-    windows: int = Field(description="Overlapping windows that the context was read in.")
-
-
-class Sentence(BaseModel):
-    """A sentence of the text: text[start:end]."""
-
-    start: int
-    end: int
-    score: float
-
-
-class SupportedSentence(BaseModel):
-    """A sentence of the summary: summary[start:end]."""
-
-    start: int
-    end: int
-    sources: list[Sentence] = Field(
-        description="What supports it, best first; scores from 0 to 1, below 0.2 it should be doubted."
-    )
-
-
-class Summary(_Result):
-    summary: str
-    strategy: Strategy = Field(description="How it was made.")
-    reason: str | None = Field(description="Why auto chose sentences instead of writing; null where it did not.")
-    pieces: int = Field(description="Parts that the text was read in.")
-    sentences: list[Sentence] | None = Field(description="The chosen sentences of the text (extractive), else null.")
-    sources: list[SupportedSentence] | None = Field(description="Null unless asked for.")
-    finish_reason: Literal["stop", "length"] = Field(description="Why writing ended: by itself, or max_new_tokens.")
 
 
 class Usage(BaseModel):
+    """What a request took."""
+
     input_tokens: int
     output_tokens: int
 
 
-class ClassifyResponse(BaseModel):
+class InferenceResponse(BaseModel, Generic[ResultT]):
+    """What the responses of all tasks have."""
+
     model: str
-    results: list[Classification]
+    results: list[ResultT]
     usage: Usage
 
 
-class AnswerResponse(BaseModel):
-    model: str
-    results: list[Answer]
-    usage: Usage
+def _one_or_many(value: object) -> str:
+    return "many" if isinstance(value, list) else "one"
 
 
-class SummarizeResponse(BaseModel):
-    model: str
-    results: list[Summary]
-    usage: Usage
+def request_schema(task: type[AnyTask]) -> type[InferenceRequest]:
+    """The request body of a task, named after its route."""
+    item: Any = Text if task.item_type is str else task.item_type  # a type made at run time
+    inputs = Annotated[
+        Annotated[item, Tag("one")] | Annotated[list[item], Field(min_length=1, fail_fast=True), Tag("many")],
+        # One error of a wrong input, instead of one for each member of the union.
+        Discriminator(_one_or_many),
+    ]
+    return create_model(
+        f"{task.route.title()}Request",
+        __base__=StreamingRequest if streams(task) else InferenceRequest,
+        inputs=(inputs, ...),
+        parameters=(task.parameters_type, task.parameters_type()),
+    )
+
+
+def response_schema(task: type[AnyTask]) -> type[InferenceResponse[Any]]:
+    """The response body of a task, named after its route."""
+    base = InferenceResponse[task.result_type]  # type: ignore[name-defined]  # a type made at run time
+    return create_model(f"{task.route.title()}Response", __base__=base)
 
 
 class ErrorBody(BaseModel):
+    """Every error of our own dialect."""
+
     error: str = Field(description="A sentence that says what was wrong and what to do.")
     error_type: str = Field(description="A word for programs.")
 

@@ -1,34 +1,28 @@
-"""Our own dialect: POST /v1/classify, /v1/answer, /v1/summarize.
-
-What stands here is what /openapi.json and /docs say; the requests themselves are run by `lane.Lane`.
-"""
+"""Our own dialect: POST /v1/classify, /v1/answer, /v1/summarize and so on, one path a task."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+import orjson
+from fastapi import Body, FastAPI
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.examples import ANSWER_EXAMPLES, CLASSIFY_EXAMPLES, SUMMARIZE_EXAMPLES
-from service.api.schemas import (
-    AnswerRequest,
-    AnswerResponse,
-    ClassifyRequest,
-    ClassifyResponse,
-    ErrorBody,
-    InferenceRequest,
-    SummarizeRequest,
-    SummarizeResponse,
-)
-
-router = APIRouter(prefix="/v1", tags=["inference"])
-
-SCHEMAS: dict[str, type[InferenceRequest]] = {
-    "classify": ClassifyRequest,
-    "answer": AnswerRequest,
-    "summarize": SummarizeRequest,
-}
-"""What a route's body is read as."""
+from service.api.body import BodyLimits, parse
+from service.api.dialect import EncodedRequest, EncodedResponse, InferenceCall
+from service.api.endpoint import InferenceEndpoint
+from service.api.error_response import error_response, validation_error
+from service.api.examples import EXAMPLES, STREAM_EXAMPLE
+from service.api.schemas import ErrorBody, InferenceRequest, StreamingRequest, request_schema, response_schema
+from service.engine.engine import Inference
+from service.errors import InvalidInput, ServiceError, UnsupportedMediaType
+from service.tasks import TASKS
+from service.tasks.base import AnyTask, streams
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorBody, "description": "Not JSON"},
@@ -43,32 +37,102 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/classify", responses={200: {"model": ClassifyResponse}, **_ERRORS})
-async def classify(body: Annotated[ClassifyRequest, Body(openapi_examples=CLASSIFY_EXAMPLES)]) -> None:
-    """Score the labels of one text or several."""
-    raise NotImplementedError
+class V1Dialect:
+    """The path of one task. Result dataclasses are serialized as they are, so their fields are the wire's."""
+
+    def __init__(self, task: type[AnyTask], limits: BodyLimits) -> None:
+        self.path = f"/v1/{task.route}"
+        self.watches_client = streams(task)
+        self._route = task.route
+        self._limits = limits
+        self.request_schema = request_schema(task)
+
+    def decode(self, request: EncodedRequest) -> InferenceCall:
+        body = self._validated(request)
+        stream = isinstance(body, StreamingRequest) and body.stream
+        return InferenceCall(self._route, body.model, body.items, body.parameters, stream)
+
+    def _validated(self, request: EncodedRequest) -> InferenceRequest:
+        content_type = request.content_type
+        if content_type != "application/json" and not content_type.endswith("+json"):
+            raise UnsupportedMediaType(
+                f"The body is {content_type or 'of no type'}; send JSON with Content-Type: application/json."
+            )
+        if not request.body:
+            raise InvalidInput('The body is empty; send JSON such as {"inputs": "some text"}.')
+        try:
+            return self.request_schema.model_validate(parse(request.body, self._limits))
+        except ValidationError as error:
+            raise validation_error(error.errors(include_url=False, include_input=False)) from error
+
+    def encode(self, call: InferenceCall, inference: Inference) -> EncodedResponse:
+        del call
+        return EncodedResponse(200, _json(inference))
+
+    def encode_event(self, call: InferenceCall, event: str | Inference) -> bytes:
+        del call
+        return orjson.dumps({"text": event}) if isinstance(event, str) else _json(event)
+
+    def encode_error(self, error: ServiceError) -> EncodedResponse:
+        return error_response(error)
 
 
-@router.post("/answer", responses={200: {"model": AnswerResponse}, **_ERRORS})
-async def answer(body: Annotated[AnswerRequest, Body(openapi_examples=ANSWER_EXAMPLES)]) -> None:
-    """Find the answer to a question in its context, of any length."""
-    raise NotImplementedError
+def _json(inference: Inference) -> bytes:
+    usage = {"input_tokens": inference.input_tokens, "output_tokens": inference.output_tokens}
+    return orjson.dumps({"model": inference.model, "results": inference.results, "usage": usage})
 
 
-_EVENTS = {
-    "schema": {"type": "string"},
-    "example": 'data: {"text":"The paper"}\n\ndata: {"model":"summarizer","results":[...],"usage":{...}}\n\n',
-}
+class InferenceRoute(APIRoute):
+    """A route that FastAPI documents and whose dependencies it runs, and that an ASGI endpoint serves."""
+
+    def __init__(self, path: str, documentation: Callable[..., Any], *, served_by: ASGIApp, **options: Any) -> None:
+        """`documentation` is the function whose signature and docstring /openapi.json shows; it is never called."""
+        super().__init__(path, documentation, methods=["POST"], **options)
+        self.app = served_by
+        if self.dependencies:  # only then FastAPI's handling is worth what it costs
+
+            async def endpoint() -> Response:
+                return _Served(served_by)
+
+            self.app = APIRoute(path, endpoint, methods=["POST"], dependencies=self.dependencies).app
 
 
-@router.post(
-    "/summarize",
-    responses={200: {"model": SummarizeResponse, "content": {"text/event-stream": _EVENTS}}, **_ERRORS},
-)
-async def summarize(body: Annotated[SummarizeRequest, Body(openapi_examples=SUMMARIZE_EXAMPLES)]) -> None:
-    """Write a short text that says what a longer one is about, or choose the sentences that do.
+class _Served(Response):
+    """What an ASGI application answers, as a response that FastAPI can return."""
 
-    With "stream": true the answer is server-sent events: pieces of the summary, then the whole answer. An error that
-    comes after the first piece is the last event.
-    """
-    raise NotImplementedError
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def add_routes(app: FastAPI, limits: BodyLimits) -> None:
+    """Give an application the path of every task."""
+    for task in TASKS:
+        dialect = V1Dialect(task, limits)
+        endpoint = InferenceEndpoint(dialect, app.state, limits)
+        response: dict[str, Any] = {"model": response_schema(task)}
+        if streams(task):
+            response["content"] = {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM_EXAMPLE}}
+        route = InferenceRoute(
+            dialect.path,
+            _documentation(task, dialect.request_schema),
+            served_by=endpoint,
+            name=task.route,
+            tags=["inference"],
+            dependencies=app.router.dependencies,
+            responses={200: response, **_ERRORS},
+        )
+        app.router.routes.append(route)
+
+
+def _documentation(task: type[AnyTask], schema: type[InferenceRequest]) -> Callable[..., Any]:
+    async def documentation(body: InferenceRequest) -> None:
+        raise NotImplementedError(body)
+
+    documentation.__doc__ = inspect.cleandoc(task.description)
+    documentation.__name__ = task.route
+    documentation.__annotations__["body"] = Annotated[schema, Body(openapi_examples=EXAMPLES[task.route])]
+    return documentation

@@ -1,29 +1,33 @@
-"""What becomes of a request: answered from before, by what is under way, or by a job, round after round."""
+"""Runs requests: from the cache, by joining an identical input in flight, or by submitting a job."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Hashable, Sequence
+import logging
+from collections.abc import AsyncGenerator, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from service.config import Settings
-from service.engine.in_flight import Answers, Computation, TaskResult
-from service.engine.request import LoadedModel, Outcome, RequestState, checked_size
-from service.errors import DeadlineExceeded, InputTooLong, InvalidInput, Unavailable
-from service.scheduling.job import Job
+from service.engine.cache import ResultCache
+from service.engine.in_flight import InFlight, InputState, Outcome, Wait
+from service.engine.loaded_model import LoadedModel
+from service.engine.request import RequestState, advance, checked_size, first_rounds
+from service.errors import DeadlineExceeded, InputTooLong, InvalidInput, ServiceError, Unavailable
+from service.scheduling.job import Job, ModelInput
 from service.scheduling.scheduler import Scheduler
-from service.scheduling.step import Written
-from service.tasks.base import Rows
+from service.scheduling.step import PartialOutput
+from service.tasks.base import Result, StreamingTask, TaskResult
 
-# Tokenizing this much UTF-8 takes up to 8 ms in any script; a longer request is tokenized and answered in a thread.
+log = logging.getLogger(__name__)
+
+# Tokenizing this much UTF-8 takes up to 8 ms in any script; a longer request is tokenized and finished in a thread.
 _BYTES_ON_LOOP = 4000
 
-# Of the deadline that waiting may take, or a request's own work, by prediction; the rest is for what is not predicted.
-# Of 100,000 characters the work was 1.07 times that (answer), and 1.24 (summarize, whose later rounds are not in it).
-_PREDICTED_SHARE = 0.7
-
-_Result = TypeVar("_Result")
+# Share of the deadline that waiting may take, or a request's own work, as estimated; the rest is for wrong estimates.
+# Of 100,000 characters the work was 1.07 times the estimate (answer) and 1.24 times (summarize, later rounds left out).
+_ESTIMATED_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,218 +35,268 @@ class Inference:
     """What a request is answered with."""
 
     model: str
-    results: list[dict[str, Any]]
+    results: list[Result]
+    """By input, in their order; of the task's result type."""
     input_tokens: int
     output_tokens: int
 
 
 class Engine:
-    """Asks models for answers, from the event loop that it was started on; owns the scheduler that runs them."""
+    """Answers requests on the event loop that it was started on; owns the scheduler that runs their rows.
+
+    A request is accepted, its inputs are looked up, and those that nobody computes yet are enqueued. Workers report
+    jobs that are done; each input then goes on to its next round, or its outcome is published to all who wait for it.
+    """
 
     def __init__(self, settings: Settings, *, threads: int) -> None:
         self._settings = settings
-        self._longest_s = _PREDICTED_SHARE * settings.deadline_s
         self.scheduler = Scheduler(
             threads=threads,
             deliver=self._deliver,
-            tell=self._tell,
-            max_wait_s=self._longest_s,
+            on_partial_outputs=self._deliver_partial_outputs,
+            max_wait_s=_ESTIMATED_SHARE * settings.deadline_s,
         )
+        self._cache = ResultCache(max_bytes=settings.cache_bytes)
+        self._in_flight = InFlight()
+        self._running: dict[Job, InputState] = {}
+        """By the job of their present round."""
         self._advancing: set[asyncio.Task[None]] = set()
-        self._answers = Answers(cache_bytes=settings.cache_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Start the workers; answers come to the event loop that this is called on."""
+        """Start the workers; call it on the event loop that requests come from."""
         self._loop = asyncio.get_running_loop()
         self.scheduler.start()
 
     async def infer(
-        self, served: LoadedModel, inputs: Sequence[Any], parameters: Any, *, arrived_s: float | None = None
+        self, model: LoadedModel, inputs: Sequence[object], parameters: BaseModel, *, arrived_s: float | None = None
     ) -> Inference:
-        """Run `inputs` and answer in their order, what is asked already or kept from before only once.
+        """Run `inputs` and return their results in their order. Identical inputs are computed once.
 
-        The deadline counts from `arrived_s`, by the event loop's clock; None is now. When it passes DeadlineExceeded is
-        raised, whatever the workers do then. Raises InvalidInput, Overloaded, InferenceError too.
+        The deadline counts from `arrived_s`, by the event loop's clock; None is now. Raises InvalidInput, InputTooLong,
+        Overloaded, Unavailable, DeadlineExceeded, InferenceError.
         """
-        found: list[TaskResult | Computation] = []
-        ends_s = self._ends_s(arrived_s)
+        request = self._request(model, inputs, parameters, arrived_s)
         try:
-            answers = await self._in_time(self._answers_to(served, inputs, parameters, found), found, ends_s)
+            await self._accept(request, inputs)
+            results = [each if isinstance(each, TaskResult) else await each.result() for each in request.found]
         finally:
-            self._leave(found)
-        return _inference(served, answers)
+            self._release(request)
+        return _inference(model, results)
 
     async def stream(
-        self, served: LoadedModel, inputs: Sequence[Any], parameters: Any, *, arrived_s: float | None = None
+        self, model: LoadedModel, inputs: Sequence[object], parameters: BaseModel, *, arrived_s: float | None = None
     ) -> AsyncGenerator[str | Inference]:
-        """Run one input: pieces of its answer's text as they are written, and what `infer` returns at the end.
+        """Run one input: pieces of its text while it is made, and in the end what `infer` returns.
 
-        Pieces that no later token changes; together they are a beginning of the text, mostly all of it. Raises as
-        `infer`, whose deadline is that of the whole answer, and InvalidInput for several inputs.
+        The pieces are final and together a beginning of the text, mostly all of it. Raises as `infer` does, whose
+        deadline is that of the whole answer, and InvalidInput for several inputs or a task that does not stream.
         """
+        task = model.task
+        if not isinstance(task, StreamingTask):
+            raise InvalidInput(f"/v1/{task.route} does not stream.")
         if len(inputs) != 1:
             raise InvalidInput(f'"stream" takes one input at a time, and there are {len(inputs)}.')
-        found: list[TaskResult | Computation] = []
-        told = ""
-        ends_s = self._ends_s(arrived_s)
+        request = self._request(model, inputs, parameters, arrived_s, streaming=True)
+        sent = ""
         try:
-            await self._in_time(self._ask(served, inputs, parameters, found), found, ends_s)
-            (asked,) = found
-            if isinstance(asked, Computation):
-                while await self._in_time(asked.progressed(), found, ends_s):
-                    text = served.task.text_so_far(asked.written)
-                    if len(text) > len(told) and text.startswith(told):
-                        yield text[len(told) :]
-                        told = text
-            answer = asked if isinstance(asked, TaskResult) else await asked.answer()
+            await self._accept(request, inputs)
+            (found,) = request.found
+            if isinstance(found, Wait):
+                while (tokens := await found.partial_outputs()) is not None:
+                    text = task.text_so_far(tokens)
+                    if len(text) > len(sent) and text.startswith(sent):
+                        yield text[len(sent) :]
+                        sent = text
+            result = found if isinstance(found, TaskResult) else await found.result()
         finally:
-            self._leave(found)
-        text = served.task.text_of(answer.result)
-        if len(text) > len(told) and text.startswith(told):
-            yield text[len(told) :]
-        yield _inference(served, [answer])
+            self._release(request)
+        text = task.text_of(result.result)
+        if len(text) > len(sent) and text.startswith(sent):
+            yield text[len(sent) :]
+        yield _inference(model, [result])
 
-    def _ends_s(self, arrived_s: float | None) -> float:
-        """When the deadline of what arrived then is over."""
-        if arrived_s is None:
-            arrived_s = asyncio.get_running_loop().time()
-        return arrived_s + self._settings.deadline_s
+    def _request(
+        self,
+        model: LoadedModel,
+        inputs: Sequence[object],
+        parameters: BaseModel,
+        arrived_s: float | None,
+        *,
+        streaming: bool = False,
+    ) -> RequestState:
+        """A request within the limits, whose deadline's clock runs; raises InvalidInput or InputTooLong."""
+        chars, size_bytes = checked_size(model, inputs, self._settings)
+        loop = asyncio.get_running_loop()
+        expires_s = (loop.time() if arrived_s is None else arrived_s) + self._settings.deadline_s
+        request = RequestState(
+            model, parameters, expires_s, streaming=streaming, chars=chars, off_loop=size_bytes > _BYTES_ON_LOOP
+        )
+        request.timer = loop.call_at(expires_s, self._on_deadline, request)
+        return request
 
-    async def _in_time(
-        self, work: Coroutine[Any, Any, _Result], found: list[TaskResult | Computation], ends_s: float
-    ) -> _Result:
-        """What `work` comes to; raises DeadlineExceeded, saying what was waited for, if that takes until `ends_s`."""
-        clock = asyncio.timeout_at(ends_s)
-        try:
-            async with clock:
-                return await work
-        except TimeoutError:
-            if not clock.expired():
-                raise  # a fault of its own
-            waiting = (each.stage() for each in found if isinstance(each, Computation) and not each.done)
-            stage = next(waiting, "its answer was not sent yet")
-            raise DeadlineExceeded(f"Not answered within {self._settings.deadline_s:g} s: {stage}.") from None
-        finally:
-            del clock  # an error that is raised keeps this frame; the clock keeps the task, and that the error
+    def _on_deadline(self, request: RequestState) -> None:
+        for found in request.found:
+            if isinstance(found, Wait):
+                found.settle(self._deadline_exceeded(found.state.stage))
 
-    async def _answers_to(
-        self, served: LoadedModel, inputs: Sequence[Any], parameters: Any, found: list[TaskResult | Computation]
-    ) -> list[TaskResult]:
-        await self._ask(served, inputs, parameters, found)
-        return [each if isinstance(each, TaskResult) else await each.answer() for each in found]
+    def _deadline_exceeded(self, stage: str) -> DeadlineExceeded:
+        return DeadlineExceeded(f"Not answered within {self._settings.deadline_s:g} s: {stage}.")
 
-    async def _ask(
-        self, served: LoadedModel, inputs: Sequence[Any], parameters: Any, found: list[TaskResult | Computation]
-    ) -> None:
-        """Find for each input an answer, or the computation that it comes from, which must be left in the end."""
-        chars, size_bytes = checked_size(inputs, self._settings)
-        request = RequestState(served, parameters, long=size_bytes > _BYTES_ON_LOOP)
-        name, chosen = served.artifact.name, _content(parameters)
+    async def _accept(self, request: RequestState, inputs: Sequence[object]) -> None:
+        """Find a result or a computation for each input, and enqueue what nobody computes yet."""
+        parameters = tuple(vars(request.parameters).values())
         for item in inputs:
-            found.append(self._find(request, (name, _content(item), chosen), item))  # noqa: PERF401
-        if request.computations:
-            await self._submit(request, chars)
+            key = (request.model.name, _content(item), parameters, request.streaming)
+            request.found.append(self._lookup(request, key, item))  # released even if one raises
+        if request.new:
+            await self._enqueue(request)
 
-    def _leave(self, found: list[TaskResult | Computation]) -> None:
-        for each in found:
-            if isinstance(each, Computation):
-                self._answers.leave(each)
-        found.clear()  # an error that was raised keeps the frame that has this, and a computation keeps its error
-
-    def _find(self, request: RequestState, key: Hashable, item: Any) -> TaskResult | Computation:
-        """An answer from before, or the computation that it comes from, begun by somebody else or by this request."""
-        metrics = request.served.metrics
-        if answer := self._answers.cached(key):
+    def _lookup(self, request: RequestState, key: Hashable, item: object) -> TaskResult[Result] | Wait:
+        """A result from the cache, or a wait for a computation in flight or a new one."""
+        metrics = request.model.metrics
+        if result := self._cache.get(key):
             metrics.cache_hits.inc()
-            return answer
-        if computation := self._answers.under_way(key) or request.computations.get(key):
+            return result
+        state = self._in_flight.get(key) or request.new.get(key)
+        if state is not None:
             metrics.shared.inc()
-            computation.waiting += 1
-            return computation
-        return request.add(key, item)
+        else:
+            rounds = request.model.task.run(item, request.parameters)
+            state = InputState(key, request.model, rounds, streaming=request.streaming, off_loop=request.off_loop)
+            request.new[key] = state
+        return state.join()
 
-    async def _submit(self, request: RequestState, chars: int) -> None:
-        """Bring a request's rows into the queue; from then on others may wait for them too."""
-        assert self._loop is not None, "start() comes first"
-        name = request.served.artifact.name
-        self.scheduler.check(name)  # before the work of tokenizing: under overload refusing must cost little
-        rows = await asyncio.to_thread(request.rows) if request.long else request.rows()
-        if len(rows) > self._settings.queue_rows:
+    async def _enqueue(self, request: RequestState) -> None:
+        """Tokenize the new inputs and submit their rows; identical inputs may join them from then on.
+
+        Raises InvalidInput, InputTooLong, Overloaded, Unavailable.
+        """
+        name, states = request.model.name, list(request.new.values())
+        backlog_s = self.scheduler.admit(name)  # before tokenizing: under overload a refusal must cost little
+        rounds = await self._tokenized_off_loop(request, states) if request.off_loop else first_rounds(states)
+        self._check_work(request, [each for inputs in rounds for each in inputs])
+        rows = []
+        for state, inputs in zip(states, rounds, strict=True):
+            rows += state.begin(inputs, backlog_s=backlog_s)
+        self.scheduler.submit(name, rows)
+        for state in states:
+            self._run(state)
+            self._in_flight.register(state)
+
+    async def _tokenized_off_loop(
+        self, request: RequestState, states: Sequence[InputState]
+    ) -> list[Sequence[ModelInput]]:
+        try:
+            async with asyncio.timeout_at(request.expires_s):
+                return await asyncio.to_thread(first_rounds, states)
+        except TimeoutError:
+            raise self._deadline_exceeded(states[0].stage) from None
+
+    def _check_work(self, request: RequestState, inputs: Sequence[ModelInput]) -> None:
+        """Raise InputTooLong for a request that could not be answered in time if nothing else were asked."""
+        if len(inputs) > self._settings.queue_rows:
             raise InputTooLong(
-                f"This request makes {len(rows)} rows for the model and its queue holds "
+                f"This request makes {len(inputs)} rows for the model and its queue holds "
                 f"{self._settings.queue_rows}; send fewer or shorter inputs."
             )
-        estimated_s = self.scheduler.estimated_s(name, rows)
-        if estimated_s > self._longest_s:
+        estimated_s = self.scheduler.estimated_s(request.model.name, inputs)
+        limit_s = _ESTIMATED_SHARE * self._settings.deadline_s
+        if estimated_s > limit_s:
             raise InputTooLong(
-                f"This request is about {estimated_s:.2g} s of work and may be {self._longest_s:.2g} s, enough for "
-                f"about {int(chars * self._longest_s / estimated_s)} of its {chars} characters. Send shorter inputs."
+                f"This request is about {estimated_s:.2g} s of work and may be {limit_s:.2g} s, enough for about "
+                f"{int(request.chars * limit_s / estimated_s)} of its {request.chars} characters. Send shorter inputs."
             )
-        job = Job(rows, request)
-        self.scheduler.submit(name, job)
-        request.begin(job)
-        for computation in request.computations.values():
-            self._answers.begin(computation)
+
+    def _run(self, state: InputState) -> None:
+        assert state.job is not None, "it has begun a round"
+        self._running[state.job] = state
+
+    def _release(self, request: RequestState) -> None:
+        """The request waits for nothing any more; what nobody else waits for is cancelled."""
+        if request.timer is not None:
+            request.timer.cancel()
+        for found in request.found:
+            if isinstance(found, Wait) and self._in_flight.release(found) and found.state.job is not None:
+                found.state.job.cancel()
 
     def _deliver(self, jobs: list[Job]) -> None:
-        """From a worker thread: one wake-up of the event loop for all jobs of a pass."""
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._resolve, jobs)
+        """Called on a worker thread: wake the event loop once for all jobs of a pass."""
+        assert self._loop is not None, "start() comes first"
+        self._loop.call_soon_threadsafe(self._on_jobs_done, jobs)
 
-    def _tell(self, written: list[Written]) -> None:
-        """From a worker thread: what rows that are watched have come to."""
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._progress, written)
+    def _deliver_partial_outputs(self, outputs: list[PartialOutput]) -> None:
+        """Called on a worker thread: what streaming rows have come to."""
+        assert self._loop is not None, "start() comes first"
+        self._loop.call_soon_threadsafe(self._on_partial_outputs, outputs)
 
-    def _progress(self, written: list[Written]) -> None:
-        for row, tokens in written:
-            request: RequestState | None = row.job.waiter
-            if request is not None and request.job is row.job:
-                request.computation(row).progress(tokens)
+    def _on_partial_outputs(self, outputs: list[PartialOutput]) -> None:
+        for row, tokens in outputs:
+            if state := self._running.get(row.job):
+                state.report_progress(tokens)
 
-    def _resolve(self, jobs: list[Job]) -> None:
+    def _on_jobs_done(self, jobs: list[Job]) -> None:
+        off_loop = []
         for job in jobs:
-            request: RequestState = job.waiter
-            if request.long:
-                advancing = asyncio.ensure_future(self._advance_long(request))
-                self._advancing.add(advancing)  # the loop itself would let go of it
-                advancing.add_done_callback(self._advancing.discard)
+            state = self._running.pop(job)
+            if state.abandoned:
+                continue
+            if state.off_loop:
+                off_loop.append(state)
             else:
-                self._settle(request, *request.advance())
+                self._go_on(state, _advanced(state))
+        if off_loop:
+            advancing = asyncio.ensure_future(self._advance_off_loop(off_loop))
+            self._advancing.add(advancing)  # the event loop itself keeps only a weak reference
+            advancing.add_done_callback(self._advancing.discard)
 
-    async def _advance_long(self, request: RequestState) -> None:
-        self._settle(request, *await asyncio.to_thread(request.advance))
+    async def _advance_off_loop(self, states: list[InputState]) -> None:
+        for state in states:
+            self._go_on(state, await asyncio.to_thread(_advanced, state))
 
-    def _settle(self, request: RequestState, outcomes: list[Outcome], rows: Rows) -> None:
-        """Tell those whose answers are there, and run what the others need next."""
-        if rows:
-            outcomes += self._go_on(request, rows)
-        for computation, outcome in outcomes:
-            self._answers.settle(computation, outcome)
+    def _go_on(self, state: InputState, advanced: Outcome | Sequence[ModelInput]) -> None:
+        """Publish an outcome, or submit the rows of the next round."""
+        if isinstance(advanced, TaskResult | ServiceError):
+            self._publish(state, advanced)
+        elif not state.abandoned:
+            self._submit_next_round(state, advanced)
 
-    def _go_on(self, request: RequestState, rows: Rows) -> list[Outcome]:
-        """The next round of a request that was accepted: its load is no reason to refuse it now."""
-        job = Job(rows, request)
-        if request.gone:
-            job.cancel()
+    def _publish(self, state: InputState, outcome: Outcome) -> None:
+        """Give the outcome of an input to all who wait for it, and keep a result."""
+        if isinstance(outcome, TaskResult):
+            state.model.metrics.computed(output_tokens=outcome.output_tokens, truncated=outcome.truncated)
+            self._cache.add(state.key, outcome)
+        self._in_flight.complete(state, outcome)
+
+    def _submit_next_round(self, state: InputState, inputs: Sequence[ModelInput]) -> None:
+        """The input was accepted before, so its further rounds are not refused for load."""
+        rows = state.begin(inputs)
         try:
-            self.scheduler.submit(request.served.artifact.name, job, accepted=True)
+            self.scheduler.submit(state.model.name, rows, over_limit=True)
         except Unavailable as error:
-            return request.fail(error)
-        request.begin(job)
-        return []
+            self._publish(state, error.with_traceback(None))
+            return
+        self._run(state)
 
 
-def _content(given: Any) -> Hashable:
-    """A text, or what a model of pydantic's holds, whose own way to a hash is long."""
-    return given if isinstance(given, str) else tuple(vars(given).values())
+def _advanced(state: InputState) -> Outcome | Sequence[ModelInput]:
+    """As `advance`; a fault in the task is logged, and is one input's error only."""
+    try:
+        return advance(state)
+    except Exception:
+        log.exception("a result of %s could not be made", state.model.name)
+        return ServiceError("A fault of the server; its log says more.")
 
 
-def _inference(served: LoadedModel, answers: list[TaskResult]) -> Inference:
-    results, read, written = [], 0, 0
-    for answer in answers:
-        results.append(answer.result)
-        read += answer.input_tokens
-        written += answer.output_tokens
-    return Inference(served.artifact.name, results, read, written)
+def _content(item: object) -> Hashable:
+    """A text, or the fields of a pydantic model, which takes long to hash itself."""
+    return item if isinstance(item, str) else tuple(vars(item).values())
+
+
+def _inference(model: LoadedModel, results: list[TaskResult[Result]]) -> Inference:
+    return Inference(
+        model.name,
+        [each.result for each in results],
+        sum(each.input_tokens for each in results),
+        sum(each.output_tokens for each in results),
+    )

@@ -1,183 +1,152 @@
-"""Answers by content: worked out once for all who ask at the same time, and kept where that is asked for."""
+"""Inputs that are being computed now. Identical ones that arrive meanwhile wait for the same computation."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import Any
+import copy
+from collections.abc import Hashable, Sequence
+from typing import TypeAlias
 
-import orjson
+from service.engine.loaded_model import LoadedModel
+from service.errors import ServiceError
+from service.scheduling.job import Job, ModelInput, Row, rows_of
+from service.tasks.base import Result, Rounds, TaskResult
 
-from service.metrics import CACHE_BYTES
+# Reading the outputs of rows with this many tokens takes a few milliseconds; those of more are read in a thread.
+_TOKENS_ON_LOOP = 1000
 
-_ENTRY_BYTES = 600
-"""What an entry takes beside its text: key, dictionary slots, the answer's own object."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskResult:
-    """The result of one input, and the tokens that it took."""
-
-    result: dict[str, Any]
-    input_tokens: int
-    output_tokens: int
+Outcome: TypeAlias = "TaskResult[Result] | ServiceError"
 
 
-def _nothing() -> None:
-    pass
+class InputState:
+    """One input on its way from rows to a result, and who waits for it. Lives on the event loop."""
 
-
-def _unknown() -> str:
-    return "it was still being worked on"
-
-
-class Computation:
-    """An answer in the making, and who waits for it. Lives on the event loop."""
-
-    __slots__ = ("_outcome", "_sleepers", "abandon", "key", "stage", "streaming", "waiting", "watch", "written")
+    __slots__ = (
+        "completed",
+        "job",
+        "key",
+        "model",
+        "off_loop",
+        "partial_outputs",
+        "rounds",
+        "streaming",
+        "waits",
+    )
 
     def __init__(
-        self,
-        key: Hashable,
-        abandon: Callable[[], None],
-        watch: Callable[[], None] = _nothing,
-        stage: Callable[[], str] = _unknown,
+        self, key: Hashable, model: LoadedModel, rounds: Rounds[Result], *, streaming: bool, off_loop: bool
     ) -> None:
-        """`abandon` is called when nobody waits any more, `watch` when somebody wants to see it being written.
-
-        `stage` says what it waits for, to whom gives up.
-        """
+        """`off_loop`: tokenizing it and finishing its result take long, and belong into a thread."""
         self.key = key
-        self.abandon = abandon
-        self.watch = watch
-        self.stage = stage
-        self.waiting = 1
-        self.streaming = False
-        self.written: list[int] = []
-        """Token ids of the answer's text that stand by now, as far as anybody watches."""
-        self._outcome: TaskResult | BaseException | None = None
-        self._sleepers: list[asyncio.Future[None]] = []
+        self.model = model
+        self.rounds = rounds
+        self.streaming = streaming
+        self.off_loop = off_loop
+        self.job: Job | None = None
+        """The rows of the present round; None before the first."""
+        self.partial_outputs: list[int] = []
+        """Token ids of the result's text that no later pass changes, if it streams."""
+        self.waits: list[Wait] = []
+        self.completed = False
 
     @property
-    def done(self) -> bool:
-        return self._outcome is not None
+    def abandoned(self) -> bool:
+        """Whether nobody waits any more."""
+        return not self.waits
 
-    def settle(self, outcome: TaskResult | BaseException) -> None:
-        """Wake all who wait, once."""
-        self._outcome = outcome
-        self.let_go()
-        self._wake()
+    @property
+    def stage(self) -> str:
+        """What it waits for, as a clause for error messages."""
+        if self.job is None:
+            return "its inputs were still being tokenized"
+        if self.job.queued == len(self.job.outputs):
+            return "it was still waiting behind other work"
+        return "the model was still at work on it"
 
-    def let_go(self) -> None:
-        """Nobody's leaving or watching matters any more. What is called then would keep the request, and it this."""
-        self.abandon = self.watch = _nothing
-        self.stage = _unknown
+    def join(self) -> Wait:
+        """Wait for its outcome."""
+        wait = Wait(self)
+        self.waits.append(wait)
+        return wait
 
-    def _wake(self) -> None:
-        sleepers, self._sleepers = self._sleepers, []
-        for sleeper in sleepers:
-            if not sleeper.done():
-                sleeper.set_result(None)
+    def begin(self, inputs: Sequence[ModelInput], *, backlog_s: float = 0.0) -> list[Row]:
+        """The rows of its next round, whose outputs its new job collects."""
+        self.off_loop = self.off_loop or sum(each.tokens for each in inputs) > _TOKENS_ON_LOOP
+        self.job = Job(len(inputs), backlog_s=backlog_s)
+        return rows_of(self.job, inputs, streaming=self.streaming)
 
-    async def _sleep(self) -> None:
-        sleeper = asyncio.get_running_loop().create_future()
-        self._sleepers.append(sleeper)
-        await sleeper
-
-    async def answer(self) -> TaskResult:
-        """Wait for it; raises what it was settled with, if that is an error."""
-        while self._outcome is None:
-            await self._sleep()
-        outcome = self._outcome
-        if not isinstance(outcome, BaseException):
-            return outcome
-        try:
-            raise outcome
-        finally:
-            del self, outcome  # the error keeps this frame, and this would keep the error
-
-    def progress(self, written: list[int]) -> None:
-        """More of it is written."""
-        if len(written) > len(self.written):
-            self.written = written
-            self._wake()
-
-    async def progressed(self) -> bool:
-        """Wait until it goes on or is settled; whether it is not settled yet."""
-        if not self.streaming:
-            self.streaming = True
-            self.watch()
-        if self._outcome is None:
-            await self._sleep()
-        return self._outcome is None
+    def report_progress(self, tokens: list[int]) -> None:
+        """Its text goes on: wake those who stream it."""
+        if len(tokens) > len(self.partial_outputs):
+            self.partial_outputs = tokens
+            for wait in self.waits:
+                wait.progressed.set()
 
 
-class Answers:
-    """Computations under way by their content, and an LRU cache of answers within a budget of bytes (0: none)."""
+class Wait:
+    """One request's interest in one input: a future, and an event for those who stream."""
 
-    def __init__(self, *, cache_bytes: int) -> None:
-        self._under_way: dict[Hashable, Computation] = {}
-        self._cache: OrderedDict[Hashable, tuple[bytes, int, int, int]] = OrderedDict()
-        self._cache_bytes = cache_bytes
-        self._used_bytes = 0
+    __slots__ = ("future", "progressed", "state")
 
-    def cached(self, key: Hashable) -> TaskResult | None:
-        """What was answered before, if it is kept."""
-        entry = self._cache.get(key)
-        if entry is None:
-            return None
-        self._cache.move_to_end(key)
-        result, read, written, _ = entry
-        return TaskResult(orjson.loads(result), read, written)
+    def __init__(self, state: InputState) -> None:
+        self.state = state
+        self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.progressed = asyncio.Event()
 
-    def under_way(self, key: Hashable) -> Computation | None:
-        """The computation that others wait for already."""
-        return self._under_way.get(key)
+    def settle(self, outcome: Outcome) -> None:
+        """Set what `result` returns or raises; only the first call counts."""
+        if not self.future.done():
+            self.future.set_result(outcome)
+            self.progressed.set()
 
-    def begin(self, computation: Computation) -> None:
-        """Others may join from now on."""
-        self._under_way[computation.key] = computation
+    async def partial_outputs(self) -> list[int] | None:
+        """Wait until the text has gone on, and return its token ids; None when the result is there."""
+        await self.progressed.wait()
+        self.progressed.clear()
+        return None if self.future.done() else self.state.partial_outputs
 
-    def settle(self, computation: Computation, outcome: TaskResult | BaseException) -> None:
-        """It is over: tell all who wait. An answer is kept for those who come; after an error they try anew."""
-        if computation.done:
-            return
-        self._end(computation)
-        computation.settle(outcome)
-        if self._cache_bytes and isinstance(outcome, TaskResult):
-            self._keep(computation.key, outcome)
-
-    def leave(self, computation: Computation) -> None:
-        """One waits no longer."""
-        computation.waiting -= 1
-        if computation.waiting == 0 and not computation.done:
-            self._end(computation)
-            computation.abandon()
-            computation.let_go()
-
-    def _end(self, computation: Computation) -> None:
-        if self._under_way.get(computation.key) is computation:
-            del self._under_way[computation.key]
-
-    def _keep(self, key: Hashable, answer: TaskResult) -> None:
-        result = orjson.dumps(answer.result)
-        size = len(result) + _ENTRY_BYTES + _text_bytes(key)
-        if size > self._cache_bytes or key in self._cache:
-            return
-        self._cache[key] = (result, answer.input_tokens, answer.output_tokens, size)
-        self._used_bytes += size
-        while self._used_bytes > self._cache_bytes:
-            _, (*_, oldest_bytes) = self._cache.popitem(last=False)
-            self._used_bytes -= oldest_bytes
-        CACHE_BYTES.set(self._used_bytes)
+    async def result(self) -> TaskResult[Result]:
+        """Wait for the result; raises the error if there is one."""
+        outcome = await self.future
+        if isinstance(outcome, ServiceError):
+            # A copy: the traceback of a raised error holds this frame, which holds the future, which holds the error.
+            raise copy.copy(outcome)
+        return outcome
 
 
-def _text_bytes(key: Hashable) -> int:
-    """Memory of the texts in a key: strings, and tuples and models that hold them."""
-    if isinstance(key, str):
-        return sys.getsizeof(key)
-    parts = key if isinstance(key, tuple) else vars(key).values() if hasattr(key, "__dict__") else ()
-    return sum(_text_bytes(part) for part in parts)
+class InFlight:
+    """The inputs that are being computed, by their content. Lives on the event loop."""
+
+    def __init__(self) -> None:
+        self._states: dict[Hashable, InputState] = {}
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def get(self, key: Hashable) -> InputState | None:
+        """The computation that an identical input may wait for."""
+        return self._states.get(key)
+
+    def register(self, state: InputState) -> None:
+        """Let identical inputs join from now on."""
+        self._states[state.key] = state
+
+    def release(self, wait: Wait) -> bool:
+        """Wait no longer; returns whether this was the last one to wait for a result that is not there yet."""
+        state = wait.state
+        state.waits.remove(wait)
+        if state.waits or state.completed:
+            return False
+        self._remove(state)
+        return True
+
+    def complete(self, state: InputState, outcome: Outcome) -> None:
+        """Give the outcome to all who wait. Whoever asks from now on starts anew."""
+        state.completed = True
+        self._remove(state)
+        for wait in state.waits:
+            wait.settle(outcome)
+
+    def _remove(self, state: InputState) -> None:
+        if self._states.get(state.key) is state:
+            del self._states[state.key]

@@ -6,28 +6,23 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from service.artifact import Artifact, find_artifacts
 from service.config import Settings
 from service.engine.default_models import choose_defaults
 from service.engine.engine import Engine, Inference
-from service.engine.request import LoadedModel
+from service.engine.loaded_model import LoadedModel
 from service.errors import ArtifactError, ModelNotFound
 from service.metrics import PassMetrics, watch_queues
 from service.process import cpus
 from service.scheduling.queue import Queue, Urgency
-from service.tasks.classification import Classification
-from service.tasks.question_answering import QuestionAnswering
-from service.tasks.summarization import Summarization
+from service.tasks import TASKS
 
 log = logging.getLogger(__name__)
 
-_TASKS: dict[str, type[Classification | QuestionAnswering | Summarization]] = {
-    "text-classification": Classification,
-    "question-answering": QuestionAnswering,
-    "summarization": Summarization,
-}
+_TASKS = {task.name: task for task in TASKS}
 
 
 class Registry:
@@ -139,13 +134,25 @@ class Registry:
         raise ModelNotFound(f"{what}; /v1/{route} is served by: {fitting or 'none'}.")
 
     async def infer(
-        self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None, *, arrived_s: float | None = None
+        self,
+        route: str,
+        inputs: Sequence[object],
+        parameters: BaseModel,
+        model: str | None,
+        *,
+        arrived_s: float | None = None,
     ) -> Inference:
         """As Engine.infer, of the model that a request names; raises ModelNotFound too."""
         return await self._engine.infer(self.find(route, model), inputs, parameters, arrived_s=arrived_s)
 
     def stream(
-        self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None, *, arrived_s: float | None = None
+        self,
+        route: str,
+        inputs: Sequence[object],
+        parameters: BaseModel,
+        model: str | None,
+        *,
+        arrived_s: float | None = None,
     ) -> AsyncGenerator[str | Inference]:
         """As Engine.stream, of the model that a request names; raises ModelNotFound too."""
         return self._engine.stream(self.find(route, model), inputs, parameters, arrived_s=arrived_s)

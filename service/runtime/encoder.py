@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from service.artifact import Artifact
 from service.runtime.conformity import (
@@ -101,13 +101,16 @@ class Encoder(Generic[Outputs]):
 
 
 class EncoderModel:
-    """An encoder with a head: one pass answers every row; rows' inputs are Encodings."""
+    """An encoder with a head: every row takes one pass. Rows' inputs are Encodings; see `output_arrays`."""
 
     max_batch_rows = math.inf
-    """Rows of a batch under way: it is through after its pass."""
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
-        """Raises ArtifactError if the graph does not give what the artifact's task needs of it."""
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int, per_token: bool = False) -> None:
+        """`per_token`: outputs are [rows, tokens, ...], and a row's are cut to its length.
+
+        Raises ArtifactError if the graph does not give what the artifact's task needs of it.
+        """
+        self._per_token = per_token
         pad_id = int(artifact.config.get("pad_token_id") or 0)
 
         def run(graph: Session, encodings: list[Encoding]) -> dict[str, Array]:
@@ -128,18 +131,23 @@ class EncoderModel:
             check_shape(graph, name, outputs[name], (TRIAL_ROWS, TRIAL_TOKENS if size == "tokens" else size))
         return int(outputs["logits"].shape[1]) if "logits" in wanted else 0
 
-    def remaining_s(self, inputs: Encoding) -> float:
-        """What a row costs after its pass."""
+    def remaining_s(self, inputs: object) -> float:
+        """Nothing: a row is done after its pass."""
         del inputs
         return 0.0
 
     def run(self, rows: list[Row], *, exclusive: bool) -> Passes:
-        """One pass; each row's result is its outputs by name: logits [labels], or [tokens] for spans, padding cut."""
-        encodings = [row.inputs for row in rows]
+        """One pass; each row's output is the graph's outputs by name, without the batch axis and padding."""
+        encodings = cast("list[Encoding]", [row.inputs for row in rows])
         done = padded_pass(encodings)
         arrays = self._encoder.run(encodings, exclusive=exclusive)
-        spans = "start_logits" in arrays
         for index, row in enumerate(rows):
-            size = row.tokens if spans else None
+            size = row.tokens if self._per_token else None
             done.finished.append((row, {name: values[index, :size] for name, values in arrays.items()}))
         yield done
+
+
+def output_arrays(output: object) -> dict[str, Array]:
+    """A row's output of an EncoderModel: arrays by the graph's output names, such as logits [labels]."""
+    assert isinstance(output, dict), "an EncoderModel made it"
+    return output

@@ -1,4 +1,4 @@
-"""Whether more work is taken on: by the room in a queue, and by how long what waits will take."""
+"""Whether a new request is accepted: by the room in its model's queue, and by how long the waiting work will take."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from service.errors import Overloaded
 from service.scheduling.job import Row
 from service.scheduling.model_batches import ModelBatches
 
-# Less says nothing of how long such waits are: it is a pass or two.
+# A smaller backlog is a pass or two and tells nothing about how long waits are.
 _TELLING_BACKLOG_S = 0.05
 _LEARNING_RATE = 0.05
 _LEAST_SLOWNESS, _MOST_SLOWNESS = 0.5, 10.0
 
 
 class Admission:
-    """Knows how long a row that came now would wait. Takes no lock: what it reads may be a moment old."""
+    """Estimates how long a row that arrives now would wait. Takes no lock, so what it reads may be a moment old."""
 
     def __init__(self, *, threads: int, max_wait_s: float = math.inf) -> None:
-        """`threads` share the work; what would wait for longer than `longest_wait_s` is refused."""
+        """`threads` share the work. A request that would wait for longer than `max_wait_s` is refused."""
         self._threads = threads
         self._max_wait_s = max_wait_s
-        self._lines: list[ModelBatches] = []
+        self._models: list[ModelBatches] = []
         self._slowness = 1.0
 
-    def add(self, line: ModelBatches) -> None:
-        """One more that the threads work off."""
-        self._lines.append(line)
+    def add(self, model: ModelBatches) -> None:
+        """Count this model's queue as work of the threads."""
+        self._models.append(model)
 
     def backlog_s(self) -> float:
-        """What the threads have yet to do, by what is known of its costs."""
+        """Seconds of work that wait for each thread, by the cost models."""
         backlog_s = 0.0
-        for line in self._lines:
-            backlog_s += line.queue.backlog_s
+        for model in self._models:
+            backlog_s += model.queue.backlog_s
         return backlog_s / self._threads
 
-    def check(self, line: ModelBatches) -> float:
-        """As `backlog_s`; raises Overloaded if not even a single short row would be taken."""
-        queue = line.queue
+    def check(self, model: ModelBatches) -> float:
+        """As `backlog_s`; raises Overloaded if not even a single short row would be accepted."""
+        queue = model.queue
         if len(queue) >= queue.limit:
-            raise Overloaded(f"Model {line.name!r} has {len(queue)} rows waiting, its limit. Try again in a moment.")
+            raise Overloaded(f"Model {model.name!r} has {len(queue)} rows waiting, its limit. Try again in a moment.")
         backlog_s = self.backlog_s()
         wait_s = backlog_s * self._slowness
         if wait_s > self._max_wait_s:
@@ -50,14 +50,14 @@ class Admission:
         return backlog_s
 
     def learn(self, row: Row, began_s: float) -> None:
-        """A row's first pass began.
+        """Update how much longer waits are than the backlog says, now that a row's first pass begins.
 
-        Passes on all cores at once, and whatever else the machine does, make waits longer than the backlog says.
+        Passes that run side by side slow each other, and so does whatever else the machine does.
         """
         backlog_s = row.job.backlog_s
         if backlog_s > _TELLING_BACKLOG_S:
-            # What is measured must not depend on what is believed: a row was let in long ago, and belief that goes by
-            # how wrong itself was then swings between taking all and none.
+            # Learn wait / backlog, not the prediction's own error: correcting by the error oscillated between admitting
+            # everything and nothing.
             slowness = (began_s - row.arrived_s) / backlog_s
             slowness = min(max(slowness, _LEAST_SLOWNESS), _MOST_SLOWNESS)
             self._slowness += _LEARNING_RATE * (slowness - self._slowness)

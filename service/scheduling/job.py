@@ -1,78 +1,94 @@
-"""A job: the rows of one request, and the count of those that still have no answer; the passes that answer them."""
+"""A job: the rows that one input needs in one round, and their outputs as passes produce them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 from service.errors import ServiceError
 
 
+class ModelInput(NamedTuple):
+    """What a model reads in one row of a batch."""
+
+    inputs: object
+    tokens: int
+    streams: bool = False
+    """Whether a client that streams is sent this row's output while it is being made."""
+
+
+class Job:
+    """Rows of one input that are submitted together; done when each has an output.
+
+    Rows point to their job and not the other way round, so that no reference cycle keeps either.
+    """
+
+    __slots__ = ("backlog_s", "cancelled", "error", "outputs", "pending", "queued")
+
+    def __init__(self, rows: int, *, backlog_s: float = 0.0) -> None:
+        """A job of so many rows; `backlog_s` of work waited for each worker when it was submitted."""
+        self.outputs: list[object] = [None] * rows
+        """By row; None where it was cancelled before its pass."""
+        self.pending = rows
+        """Rows without an output."""
+        self.queued = 0
+        """Rows that wait for their first pass."""
+        self.error: ServiceError | None = None
+        self.backlog_s = backlog_s
+        self.cancelled = False
+
+    def results(self) -> list[object]:
+        """The rows' outputs in the order given; raises the job's error if a row failed."""
+        if self.error is not None:
+            raise self.error
+        return self.outputs
+
+    def cancel(self) -> None:
+        """Let its rows leave before their next pass: nobody waits for them any more."""
+        self.cancelled = True
+
+
 @dataclass(slots=True, eq=False)
 class Row:
-    """What a model reads in one row of a batch, its length, and where its answer goes."""
+    """One row on its way through a queue and a batch."""
 
     job: Job
-    inputs: Any
+    index: int
+    """Which of the job's outputs is this row's."""
+    inputs: object
     tokens: int
+    streaming: bool = False
+    """Whether somebody reads its output while it is being made."""
     arrived_s: float = 0.0
     due_s: float = 0.0
     """When it should run; see Queue."""
     number: int = 0
     """Its place in the order of arrival at its queue."""
     queued: bool = False
-    streaming: bool = False
-    """Whether somebody wants to see it written."""
     amortized_s: float = 0.0
     """What the queue counts it for in its backlog."""
-    result: Any = None
     answered: bool = False
 
 
-class Job:
-    """Rows that belong to one request; done when each has its answer."""
-
-    __slots__ = ("backlog_s", "cancelled", "error", "pending", "rows", "waiter")
-
-    def __init__(self, inputs: Sequence[tuple[Any, int]], waiter: Any = None) -> None:
-        """`inputs` are (what the model reads, its length in tokens); `waiter` is the caller's own."""
-        self.rows = [Row(self, item, tokens) for item, tokens in inputs]
-        self.pending = len(self.rows)
-        self.error: ServiceError | None = None
-        self.waiter = waiter
-        self.backlog_s = 0.0
-        self.cancelled = False
-
-    def results(self) -> list[Any]:
-        """The rows' results in the order given; raises the job's error if a row failed."""
-        if self.error is not None:
-            raise self.error
-        return [row.result for row in self.rows]
-
-    def release(self) -> None:
-        """Its results were read. Rows and job, and whoever waits, would else keep each other until a collection."""
-        self.rows = []
-        self.waiter = None
-
-    def cancel(self) -> None:
-        """Nobody waits any more: its rows leave before their next pass, and count as answered."""
-        self.cancelled = True
+def rows_of(job: Job, inputs: Sequence[ModelInput], *, streaming: bool = False) -> list[Row]:
+    """The rows of a new job, one for each of `inputs`."""
+    return [Row(job, index, each.inputs, each.tokens, streaming and each.streams) for index, each in enumerate(inputs)]
 
 
 @dataclass(slots=True)
 class Pass:
-    """What one forward pass did: the rows it finished with their results, and its size."""
+    """What one forward pass did: the rows it finished with their outputs, and its size."""
 
-    finished: list[tuple[Row, Any]]
+    finished: list[tuple[Row, object]]
     rows: int
     tokens: int
     padded_tokens: int
-    written: list[tuple[Row, list[int]]] = field(default_factory=list)
-    """Of watched rows that go on, the token ids that stand by now."""
+    partial_outputs: list[tuple[Row, list[int]]] = field(default_factory=list)
+    """Of streaming rows that go on, the token ids that no later pass changes."""
     saved: int = 0
-    """Passes of a row that were not made, because nobody waits for it."""
+    """Passes of cancelled rows that were not made."""
 
 
 Passes = Iterator[Pass]
@@ -85,15 +101,15 @@ class RunningPasses(Passes, ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """What its line's `most` limits."""
+        """Rows of a pass, as `Model.max_batch_rows` limits them."""
 
     @abstractmethod
     def join_cost(self, other: RunningPasses) -> float:
-        """What `other` would cost it, beside what it would cost another batch; infinite where it may not join now."""
+        """Cost of merging `other` into this, for comparing hosts; inf where it may not join now."""
 
     @abstractmethod
     def merge(self, other: RunningPasses) -> None:
-        """Take over all that `other` has."""
+        """Take over all rows of `other`."""
 
 
 WarmUps = Sequence[Callable[[], None]]

@@ -1,4 +1,4 @@
-"""A model in the scheduler: its queue, the batches under way, and which of them run on together."""
+"""One model in the scheduler: its queue, its batches that wait or run, and which of them merge."""
 
 from __future__ import annotations
 
@@ -11,70 +11,72 @@ from service.scheduling.queue import Queue
 
 
 class Run(Protocol):
-    """A model, to the scheduler."""
+    """How a model runs a batch."""
 
     def __call__(self, rows: list[Row], *, exclusive: bool) -> Passes:
-        """The passes of a batch; `alone`: nobody else runs or waits, nor did just now, so that all cores are free."""
+        """The passes of a batch. `exclusive`: no other batch runs or waits, so it may use all cores."""
 
 
 class Observer(Protocol):
-    """Where a line's figures go; see metrics.PassMetrics."""
+    """Where a model's figures go; see metrics.PassMetrics."""
 
     def started(self, waits_s: list[float]) -> None:
-        """A batch left the queue after these waits."""
+        """A batch left the queue after its rows had waited for so many seconds."""
 
     def ran(self, *, rows: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         """One forward pass is over."""
 
     def saved(self, passes: int) -> None:
-        """So many passes of a row were not made, because nobody waits for it any more."""
+        """So many passes of cancelled rows were not made."""
 
     def failed(self, rows: int) -> None:
-        """Rows were given up."""
+        """So many rows were given up because their pass raised."""
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Rows that run together, between two passes; `passes` is None before the first."""
+    """Rows that run together, between two passes."""
 
-    line: ModelBatches
+    model: ModelBatches
     rows: list[Row]
     due_s: float
     passes: Passes | None = None
+    """None before the first pass."""
     is_retry: bool = False
-    """Whether it runs again after a failure."""
+    """Whether its row runs again, alone, because a batch that held it failed."""
     exclusive: bool = False
+    """Whether it may use all cores."""
     joining: list[RunningPasses] = field(default_factory=list)
-    """Batches whose rows are counted here already, and which join before its next pass."""
+    """Batches that merge into this one before its next pass; their rows are in `rows` already."""
 
     @property
     def size(self) -> int:
-        """Of its line's room."""
+        """Decoder rows this batch occupies, batches that are about to join included."""
         if not isinstance(self.passes, RunningPasses):
             return len(self.rows)
-        # Guests first: one that takes its seat meanwhile is counted twice, not left out.
-        return sum(guest.size for guest in self.joining) + self.passes.size
+        # Read `joining` before `passes`: a batch merged in between is then counted twice, never missed.
+        return sum(each.size for each in self.joining) + self.passes.size
 
     def join_cost(self, other: Batch) -> float:
-        """What it would cost to take `other` in; infinite where it may not join, as what failed in company before."""
-        if self.is_retry or other.is_retry or self.size + other.size > self.line.max_batch_rows:
+        """Cost of merging `other` into this batch; inf if it must not merge (retries never do)."""
+        if self.is_retry or other.is_retry or self.size + other.size > self.model.max_batch_rows:
             return math.inf
         if isinstance(self.passes, RunningPasses) and isinstance(other.passes, RunningPasses):
             return self.passes.join_cost(other.passes)
         return math.inf
 
-    def add_joining(self, guest: Batch) -> None:
-        """Let it join before the next pass; its caches are moved then, by the worker, and not under the lock."""
-        assert isinstance(guest.passes, RunningPasses)
-        self.rows += guest.rows
-        self.joining += [guest.passes, *guest.joining]
+    def add_joining(self, other: Batch) -> None:
+        """Let `other` merge before the next pass. The worker moves its caches then, outside the scheduler's lock."""
+        assert isinstance(other.passes, RunningPasses)
+        self.rows += other.rows
+        self.joining += [other.passes, *other.joining]
 
     def merge_joining(self) -> None:
-        """Before a pass."""
+        """Merge the batches that are about to join. Called by the worker that runs this batch, before a pass."""
         while self.joining:
             assert isinstance(self.passes, RunningPasses)
             self.passes.merge(self.joining[0])
-            del self.joining[0]  # not before: another worker may be looking for room
+            del self.joining[0]  # only now: another worker may be reading `size`
 
 
 def _due_s(batch: Batch) -> float:
@@ -87,7 +89,7 @@ def _size(batch: Batch) -> int:
 
 @dataclass(slots=True, eq=False)
 class ModelBatches:
-    """One model: its queue, the batches that are under way, how it runs and who watches. Not thread-safe."""
+    """The queue and the batches of one model. Not thread-safe: the scheduler calls it under its lock."""
 
     name: str
     queue: Queue
@@ -95,14 +97,14 @@ class ModelBatches:
     observer: Observer
     workers: int
     max_batch_rows: float = math.inf
-    """What a batch under way may have, by its size; as many as there are workers, and the rest waits in the queue."""
+    """Rows of a batch of many passes. There are as many such batches as workers; other rows wait in the queue."""
     waiting: list[Batch] = field(default_factory=list)
-    """Under way, between two passes."""
+    """Between two passes, on no worker."""
     running: list[Batch] = field(default_factory=list)
     """On a worker."""
 
     def due_s(self) -> float:
-        """When its most urgent is due; infinity when there is nothing to run."""
+        """When the most urgent row or batch is due; inf when there is nothing to run."""
         row = self._next_row()
         times = [batch.due_s for batch in self.waiting]
         if row is not None:
@@ -110,13 +112,15 @@ class ModelBatches:
         return min(times, default=math.inf)
 
     def _next_row(self) -> Row | None:
-        under_way = sum(map(_size, (*self.waiting, *self.running))) if self.max_batch_rows < math.inf else 0
-        if under_way >= self.max_batch_rows * self.workers:
-            return None
+        """The most urgent row in the queue, if there is room for it."""
+        if self.max_batch_rows < math.inf:
+            occupied = sum(map(_size, (*self.waiting, *self.running)))
+            if occupied >= self.max_batch_rows * self.workers:
+                return None
         return self.queue.most_urgent()
 
     def take(self) -> Batch:
-        """The batch to run next: the one under way that is due first, or a fresh one from the queue."""
+        """The batch to run next: the waiting one that is due first, or a new one from the queue."""
         row = self._next_row()
         batch = min(self.waiting, key=_due_s, default=None)
         if batch is None or (row is not None and row.due_s < batch.due_s):
@@ -128,10 +132,10 @@ class ModelBatches:
         return batch
 
     def put_back(self, batch: Batch, *, workers_busy: bool) -> None:
-        """After a pass: what is left of it waits for the next, or joins the batch where it costs least.
+        """Take a batch back after a pass: what is left of it waits for the next one, or merges where it costs least.
 
-        Rows are cheaper in one pass, but two workers are faster than one. So they join where the worker is `pressed`,
-        having other work to do; who runs that batch at the time takes them in before its next pass.
+        Rows are cheaper in one pass, but two workers are faster than one. So batches merge only while `workers_busy`,
+        that is while the worker has other work to do. A batch that is running merges them before its next pass.
         """
         self.running.remove(batch)
         batch.rows = [row for row in batch.rows if not row.answered]
@@ -146,7 +150,7 @@ class ModelBatches:
 
     def clear(self) -> list[Row]:
         """Remove and return every row that waits."""
-        left = self.queue.clear()
+        rows = self.queue.clear()
         while self.waiting:
-            left += self.waiting.pop().rows
-        return left
+            rows += self.waiting.pop().rows
+        return rows

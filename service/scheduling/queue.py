@@ -1,37 +1,36 @@
-"""The rows that wait for one model, when each is due, and which of them share a pass."""
+"""The rows that wait for one model: when each is due, and which of them share a pass."""
 
 from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
 from collections.abc import Callable
-from typing import Any
 
 from service.scheduling.cost_model import CostModel
 from service.scheduling.job import Row
 
 PATIENCE_S = 1.0
-"""Rows that come later pass a waiting row over for this long at most."""
+"""A row is never overtaken by one that arrived more than this many seconds later."""
 _TYPICAL_ROWS = 256
-# Rows around the most urgent that a plan looks at on either side: what lies farther off in length shares no pass with
-# it, and planning stays below a tenth of a millisecond.
+# Rows that are considered on either side of the most urgent one, in order of length. Rows of a more different length
+# share no pass with it, and planning a batch stays below a tenth of a millisecond.
 _REACH = 24
 
 _Entry = tuple[int, int, Row]
 
 
 class Urgency:
-    """When a row is due, by what it costs beside what rows cost lately; shared by the queues of all models."""
+    """Decides when a row is due, by its cost beside that of recent rows. Shared by the queues of all models."""
 
     def __init__(self) -> None:
         self._typical_s = 0.0
 
     def due_s(self, arrived_s: float, cost_s: float) -> float:
-        """`arrived_s` plus cost³ / (typical cost)², PATIENCE_S at most; the row counts among the lately seen.
+        """`arrived_s` plus cost³ / (typical cost)², at most PATIENCE_S; updates the typical cost with this row's.
 
-        Of two rows that came together the cheaper goes first, and nobody goes before a row who came a second later.
-        Rows of about one cost hardly overtake each other, while a row of ten times the usual cost lets the usual ones
-        by: that is what keeps their latency while it and its like are waiting.
+        Cheaper rows go first, but a row is never overtaken by one that arrived more than PATIENCE_S later. Rows of
+        similar cost hardly overtake each other, while a row of ten times the typical cost lets typical ones pass: this
+        keeps their latency low while expensive rows wait.
         """
         typical_s = self._typical_s or cost_s
         self._typical_s = typical_s + (cost_s - typical_s) / _TYPICAL_ROWS
@@ -39,16 +38,16 @@ class Urgency:
 
 
 class Queue:
-    """A bounded queue that gives out batches of like length, each around its most urgent row. Not thread-safe.
+    """A bounded queue that gives out batches of rows of similar length, each with the most urgent row. Not thread-safe.
 
-    A batch is the part with the most urgent row in it of the cheapest way to cut the waiting rows, sorted by length,
-    into passes: exact, by dynamic programming over the measured costs (TurboTransformers, PPoPP '21).
+    The waiting rows, sorted by length, are divided into the batches that cost least in all, exactly, by dynamic
+    programming over the measured costs (TurboTransformers, PPoPP '21). The one with the most urgent row is given out.
     """
 
     def __init__(
-        self, *, limit: int, cost: CostModel, urgency: Urgency, remaining_s: Callable[[Any], float] = lambda _: 0.0
+        self, *, limit: int, cost: CostModel, urgency: Urgency, remaining_s: Callable[[object], float] = lambda _: 0.0
     ) -> None:
-        """`limit` in rows; `rest_s`, of a row's inputs, is what it will cost after the pass that it waits for."""
+        """`limit` in rows. `remaining_s` gives the seconds that a row, by its inputs, costs after its first pass."""
         self.limit = limit
         self.cost = cost
         self._remaining_s = remaining_s
@@ -57,23 +56,24 @@ class Queue:
         self._by_due: list[tuple[float, int, Row]] = []
         self._arrivals = 0
         self.backlog_s = 0.0
-        """What the waiting rows will cost, if their passes are as good as they can be."""
+        """Seconds that the waiting rows will cost if they run in the cheapest batches."""
 
     def __len__(self) -> int:
         return len(self._by_length)
 
-    def estimated_s(self, inputs: Any, tokens: int) -> float:
-        """What a row costs, its pass and what comes after."""
+    def estimated_s(self, inputs: object, tokens: int) -> float:
+        """Seconds that a row costs: its share of a pass, and what comes after."""
         return self.cost.amortized_s(tokens) + self._remaining_s(inputs)
 
-    def put(self, rows: list[Row], *, over: bool = False) -> bool:
-        """Take all of `rows`, or none and return False; `over` the limit too, if that is said."""
-        if len(self) + len(rows) > self.limit and not over:
+    def put(self, rows: list[Row], *, over_limit: bool = False) -> bool:
+        """Take all of `rows`, or none and return False if they exceed the limit and `over_limit` is not set."""
+        if len(self) + len(rows) > self.limit and not over_limit:
             return False
         for row in rows:
             self._arrivals += 1
             row.number = self._arrivals
             row.queued = True
+            row.job.queued += 1
             row.amortized_s = self.estimated_s(row.inputs, row.tokens)
             row.due_s = self._urgency.due_s(row.arrived_s, self.cost.amortized_s(row.tokens))
             insort(self._by_length, (row.tokens, row.number, row))
@@ -97,6 +97,7 @@ class Queue:
         del self._by_length[low:high]
         for row in batch:
             row.queued = False
+            row.job.queued -= 1
             self.backlog_s -= row.amortized_s
         if not self._by_length:
             self._by_due.clear()
@@ -104,7 +105,7 @@ class Queue:
         return batch
 
     def _cut(self, place: int) -> tuple[int, int]:
-        """Where the part with by_length[place] begins and ends, in the cheapest way to cut its surroundings."""
+        """Begin and end of the batch with by_length[place], where dividing its surroundings costs least."""
         begin = max(0, place - _REACH)
         around = self._by_length[begin : place + _REACH + 1]
         cheapest = [0.0]  # of the first n rows

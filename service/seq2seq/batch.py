@@ -11,8 +11,8 @@ from service.seq2seq.steps import Steps
 class DecodeBatch:
     """Rows of Prompts with as many beams each; those of a text live and die together."""
 
-    def __init__(self, steps: Steps, writing: list[tuple[Row, Search]]) -> None:
-        self.beams: int = writing[0][0].inputs.options.num_beams
+    def __init__(self, steps: Steps, writing: list[tuple[Row, Search]], beams: int) -> None:
+        self.beams = beams
         self._steps = steps
         self._writing = writing
 
@@ -53,7 +53,7 @@ class DecodeBatch:
                 continue
             kept.append(index)
             if row.streaming:
-                done.written.append((row, search.stable_prefix()))
+                done.partial_outputs.append((row, search.stable_prefix()))
         self._keep(kept, [_parents(search, self.beams) for _, search in self._writing])
         return done
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import cast
 
 from service.runtime.session import Array, padded_pass
 from service.scheduling.job import Pass, Passes, Row, RunningPasses, WarmUps
@@ -68,7 +69,7 @@ class Seq2SeqModel:
         narrow, wide = self.graphs.encoder.warm_up()
         return narrow if self._pieces is None else [self._pieces.prepare, *narrow], wide
 
-    def remaining_s(self, inputs: GenerateInput | EncodeInput) -> float:
+    def remaining_s(self, inputs: object) -> float:
         """What a row costs after its encoder pass, by what the last ones did."""
         return self._text_s if isinstance(inputs, GenerateInput) else 0.0
 
@@ -83,19 +84,23 @@ class Seq2SeqModel:
 
     def begin(self, rows: list[Row], *, exclusive: bool) -> tuple[Pass, tuple[DecodeBatch, ...]]:
         """An encoder pass over new rows, which ends the Readings; the Prompts by their number of beams."""
-        encodings = [row.inputs.encoding for row in rows]
+        inputs = cast("list[GenerateInput | EncodeInput]", [row.inputs for row in rows])
+        encodings = [each.encoding for each in inputs]
         sources = self.graphs.encoder.run(encodings, exclusive=exclusive)
         done = padded_pass(encodings)
         by_beams: dict[int, list[int]] = {}
-        for index, row in enumerate(rows):
-            if isinstance(row.inputs, EncodeInput):
-                done.finished.append((row, _states(sources, index)))
+        searches: dict[int, Search] = {}
+        for index, each in enumerate(inputs):
+            if isinstance(each, EncodeInput):
+                done.finished.append((rows[index], _states(sources, index)))
             else:
-                by_beams.setdefault(row.inputs.options.num_beams, []).append(index)
+                by_beams.setdefault(each.options.num_beams, []).append(index)
+                searches[index] = self._search(each)
         texts = (
             DecodeBatch(
                 self.graphs.steps(sources.part(chosen), beams),
-                [(rows[index], self._search(rows[index].inputs)) for index in chosen],
+                [(rows[index], searches[index]) for index in chosen],
+                beams,
             )
             for beams, chosen in by_beams.items()
         )

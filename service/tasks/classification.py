@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from service.api.schemas import ClassifyParameters
+from pydantic import BaseModel
+
 from service.artifact import Artifact
-from service.engine.in_flight import TaskResult
 from service.errors import InferenceError
-from service.runtime.encoder import EncoderModel
+from service.runtime.encoder import EncoderModel, output_arrays
 from service.runtime.session import Array
-from service.tasks.base import Rounds
+from service.scheduling.job import ModelInput
+from service.tasks.base import Result, Rounds, TaskResult
+from service.tasks.parameters import ClassifyParameters
 from service.text.tokenizer import Encoding, Tokenizer
 
 Function = Literal["softmax", "sigmoid", "none"]
@@ -37,10 +41,39 @@ def _sigmoid(logit: float) -> float:
     return exponent / (1 + exponent)
 
 
-class Classification:
-    """Classifies texts with one model; the head's kind (one label or several) comes from its configuration."""
+@dataclass(frozen=True, slots=True)
+class LabelScore(Result):
+    """A label and how well it fits."""
 
-    route = "classify"
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationResult(Result):
+    """The labels of a text."""
+
+    label: str
+    """The best label."""
+    score: float
+    scores: list[LabelScore]
+    """The top_k labels, best first."""
+    truncated: bool
+    """Whether the model read less than the whole input."""
+    truncated_at: int | None
+    """Character where reading stopped, null when all was read."""
+
+
+class Classification:
+    """Classifies texts with one model; the kind of its head (one label or several) comes from its configuration."""
+
+    name: ClassVar[str] = "text-classification"
+    route: ClassVar[str] = "classify"
+    heads: ClassVar[tuple[str, ...]] = ("ForSequenceClassification",)
+    description: ClassVar[str] = "Score the labels of one text or several."
+    item_type: ClassVar[type] = str
+    parameters_type: ClassVar[type[BaseModel]] = ClassifyParameters
+    result_type: ClassVar[type[Result]] = ClassificationResult
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         self._tokenizer = Tokenizer(artifact.folder)
@@ -50,32 +83,26 @@ class Classification:
         several = artifact.multi_label or len(self.labels) == 1
         self._function: Function = "sigmoid" if several else "softmax"
 
-    def prepare(self, text: str, parameters: ClassifyParameters) -> tuple[Encoding, list[tuple[Encoding, int]]]:
-        """What `finish` wants back, and the rows to run."""
-        del parameters
-        encoding = self._tokenizer.encode(text, self._max_tokens)
-        return encoding, [(encoding, len(encoding))]
+    def texts(self, item: str) -> Sequence[str]:
+        return (item,)
 
-    def finish(
-        self, encoding: Encoding, outputs: list[dict[str, Array]], parameters: ClassifyParameters
-    ) -> dict[str, Any]:
-        """Labels with scores, best first; raises InferenceError for logits that are no numbers."""
+    def run(self, item: str, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
+        """The labels of one text, in one round."""
+        encoding = self._tokenizer.encode(item, self._max_tokens)
+        (output,) = yield [ModelInput(encoding, len(encoding))]
+        result = self._result(encoding, output_arrays(output), parameters)
+        return TaskResult(result, len(encoding), truncated=result.truncated)
+
+    def _result(
+        self, encoding: Encoding, output: Mapping[str, Array], parameters: ClassifyParameters
+    ) -> ClassificationResult:
+        """Labels with scores, best first; raises InferenceError for logits that are not finite."""
         # Plain floats: for a few labels numpy's calls cost many times what they compute.
-        logits: list[float] = outputs[0]["logits"].tolist()
+        logits: list[float] = output["logits"].tolist()
         if not all(map(math.isfinite, logits)):
             raise InferenceError("The model gave no finite scores for this input.")
         scores = scores_of(logits, parameters.function_to_apply or self._function)
         order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: parameters.top_k]
-        ranked = [{"label": self.labels[index], "score": scores[index]} for index in order]
-        return {
-            **ranked[0],
-            "scores": ranked,
-            "truncated": encoding.truncated_at is not None,
-            "truncated_at": encoding.truncated_at,
-        }
-
-    def run(self, text: str, parameters: ClassifyParameters) -> Rounds:
-        """The answer to one text, in one round."""
-        encoding, rows = self.prepare(text, parameters)
-        outputs = yield rows
-        return TaskResult(self.finish(encoding, outputs, parameters), len(encoding), 0)
+        ranked = [LabelScore(self.labels[index], scores[index]) for index in order]
+        cut_at = encoding.truncated_at
+        return ClassificationResult(ranked[0].label, ranked[0].score, ranked, cut_at is not None, cut_at)

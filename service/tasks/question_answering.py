@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
+from pydantic import BaseModel
 
-from service.api.schemas import AnswerParameters, Question
 from service.artifact import Artifact
-from service.engine.in_flight import TaskResult
 from service.errors import InferenceError, InvalidInput
-from service.runtime.encoder import EncoderModel
+from service.runtime.encoder import EncoderModel, output_arrays
 from service.runtime.session import Array
-from service.tasks.base import Rounds
-from service.text.tokenizer import Encoding, Tokenizer, Window
+from service.scheduling.job import ModelInput
+from service.tasks.base import Result, Rounds, TaskResult
+from service.tasks.parameters import AnswerParameters, Question
+from service.text.tokenizer import Tokenizer, Window
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class WindowedQuestion:
     """A question and its context, cut into windows."""
 
     context: str
@@ -112,40 +113,85 @@ def _best_spans(window: Window, logits: Array, context: str, count: int) -> list
     return list(found.values())
 
 
-def _log_total(tables: Iterable[Array], nothing: float, highest: float) -> float:
+def _log_total(tables: Iterable[Array], no_answer_logit: float, highest: float) -> float:
     """Of all spans and "no answer" together: the logarithm of the sum of their exponentials. Takes the tables over.
 
     `highest` is the highest logit of all.
     """
-    total = math.exp(nothing - highest)
+    total = math.exp(no_answer_logit - highest)
     for table in tables:
         table -= highest
         total += float(np.exp(table, out=table).sum())
     return highest + math.log(total)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer(Result):
+    """A stretch of the context."""
+
+    answer: str
+    score: float
+    start: int
+    """Character offsets into the context: context[start:end] is the answer."""
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerResult(Result):
+    """The answers to a question."""
+
+    answer: str
+    score: float
+    start: int
+    """Character offsets into the context: context[start:end] is the answer."""
+    end: int
+    answers: list[Answer]
+    """The top_k answers, best first."""
+    windows: int
+    """Overlapping windows that the context was read in."""
+    truncated: bool
+    """Whether the model read less than the whole input."""
+    truncated_at: int | None
+    """Character where the question was cut; contexts never are."""
+
+
 class QuestionAnswering:
     """Answers questions with one model. Contexts may have any length: they are read in overlapping windows."""
 
-    route = "answer"
+    name: ClassVar[str] = "question-answering"
+    route: ClassVar[str] = "answer"
+    heads: ClassVar[tuple[str, ...]] = ("ForQuestionAnswering",)
+    description: ClassVar[str] = "Find the answer to a question in its context, of any length."
+    item_type: ClassVar[type] = Question
+    parameters_type: ClassVar[type[BaseModel]] = AnswerParameters
+    result_type: ClassVar[type[Result]] = AnswerResult
+    labels: ClassVar[Sequence[str]] = ()
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         self._tokenizer = Tokenizer(artifact.folder)
-        self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
+        self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads, per_token=True)
         self._max_tokens = artifact.max_tokens
         self._no_answer_bias = float(artifact.serving.get("no_answer_bias", 0.0))
 
-    def prepare(self, item: Question, parameters: AnswerParameters) -> tuple[Reading, list[tuple[Encoding, int]]]:
-        """What `finish` wants back, and a row for each window; raises InvalidInput if the context has no tokens."""
+    def texts(self, item: Question) -> Sequence[str]:
+        return item.question, item.context
+
+    def run(self, item: Question, parameters: AnswerParameters) -> Rounds[AnswerResult]:
+        """The answers to one question, in one round; raises InvalidInput if the context has no tokens."""
         windows, cut_at = self._tokenizer.windows(
             item.question, item.context, max_tokens=self._max_tokens, stride=parameters.doc_stride
         )
         if not windows[0].size:
             raise InvalidInput("The context holds nothing that the model can read; send text.")
-        rows = [(window.encoding, len(window.encoding)) for window in windows]
-        return Reading(item.context, windows, cut_at), rows
+        outputs = yield [ModelInput(window.encoding, len(window.encoding)) for window in windows]
+        reading = WindowedQuestion(item.context, windows, cut_at)
+        result = self._result(reading, [output_arrays(output) for output in outputs], parameters)
+        read = sum(len(window.encoding) for window in windows)
+        return TaskResult(result, read, truncated=result.truncated)
 
-    def finish(self, reading: Reading, outputs: list[dict[str, Array]], parameters: AnswerParameters) -> dict[str, Any]:
+    def _result(
+        self, reading: WindowedQuestion, outputs: Sequence[Mapping[str, Array]], parameters: AnswerParameters
+    ) -> AnswerResult:
         """The best spans over all windows, with scores that are shares of all spans and of "no answer".
 
         Raw logits are compared, never scores softmaxed a window at a time, which are not comparable. Raises
@@ -154,7 +200,7 @@ class QuestionAnswering:
         best: dict[tuple[int, int], Candidate] = {}
         everything: list[tuple[Array, Array]] = []
         kept: list[Array] = []
-        nothing, highest = math.inf, -math.inf
+        no_answer_logit, highest = math.inf, -math.inf
         for window, output in zip(reading.windows, outputs, strict=True):
             given = np.array((output["start_logits"], output["end_logits"]), np.float64)
             if not math.isfinite(given.sum()):  # of opposite infinities too
@@ -165,42 +211,33 @@ class QuestionAnswering:
             if len(outputs) == 1:
                 kept.append(logits)
             highest = max(highest, float(logits.max()))
-            nothing = min(nothing, float(given[:, 0].sum()))
+            no_answer_logit = min(no_answer_logit, float(given[:, 0].sum()))
             # Spans of neighbouring windows may be the same characters, so each window gives enough for all places.
             for candidate in _best_spans(window, logits, reading.context, parameters.top_k):
                 known = best.get((candidate.start, candidate.end))
                 if known is None or candidate.logit > known.logit:
                     best[candidate.start, candidate.end] = candidate
-        nothing += self._no_answer_bias
+        no_answer_logit += self._no_answer_bias
         candidates = list(best.values())
         if parameters.handle_impossible_answer or not candidates:
-            candidates.append(Candidate(nothing, 0, 0))
+            candidates.append(Candidate(no_answer_logit, 0, 0))
         # Computed again where there are several: together the tables of a long context would take up to a gigabyte.
         tables: Iterable[Array] = kept or (span_logits(*each, parameters.max_answer_len) for each in everything)
-        log_total = _log_total(tables, nothing, max(nothing, highest))
-        return self._result(reading, candidates, log_total, parameters.top_k)
+        log_total = _log_total(tables, no_answer_logit, max(no_answer_logit, highest))
+        return _ranked(reading, candidates, log_total, parameters.top_k)
 
-    def _result(self, reading: Reading, candidates: list[Candidate], log_total: float, top_k: int) -> dict[str, Any]:
-        ranked = [
-            {
-                "answer": reading.context[candidate.start : candidate.end],
-                "score": math.exp(candidate.logit - log_total),
-                "start": candidate.start,
-                "end": candidate.end,
-            }
-            for candidate in sorted(candidates, key=lambda each: (-each.logit, each.start, each.end))[:top_k]
-        ]
-        return {
-            **ranked[0],
-            "answers": ranked,
-            "windows": len(reading.windows),
-            "truncated": reading.question_cut_at is not None,
-            "truncated_at": reading.question_cut_at,
-        }
 
-    def run(self, item: Question, parameters: AnswerParameters) -> Rounds:
-        """The answer to one question, in one round."""
-        reading, rows = self.prepare(item, parameters)
-        outputs = yield rows
-        read = sum(len(window.encoding) for window in reading.windows)
-        return TaskResult(self.finish(reading, outputs, parameters), read, 0)
+def _ranked(reading: WindowedQuestion, candidates: list[Candidate], log_total: float, top_k: int) -> AnswerResult:
+    answers = [
+        Answer(
+            reading.context[candidate.start : candidate.end],
+            math.exp(candidate.logit - log_total),
+            candidate.start,
+            candidate.end,
+        )
+        for candidate in sorted(candidates, key=lambda each: (-each.logit, each.start, each.end))[:top_k]
+    ]
+    best, cut_at = answers[0], reading.question_cut_at
+    return AnswerResult(
+        best.answer, best.score, best.start, best.end, answers, len(reading.windows), cut_at is not None, cut_at
+    )

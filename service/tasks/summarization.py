@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, cast
 
-from service.api.schemas import SummarizeParameters
+from pydantic import BaseModel
+
 from service.artifact import Artifact
-from service.engine.in_flight import TaskResult
 from service.errors import InvalidInput
 from service.runtime.session import Array
+from service.scheduling.job import ModelInput
 from service.seq2seq.graphs import Seq2SeqGraphs
 from service.seq2seq.model import EncodeInput, GenerateInput, Seq2SeqModel
 from service.seq2seq.options import GenerationOptions, default_options, special_tokens
 from service.seq2seq.source_names import Pieces
-from service.tasks.base import Rounds, Rows
+from service.tasks.base import Result, Rounds, TaskResult
 from service.tasks.domain import DomainClassifier, domain_ids
+from service.tasks.parameters import Strategy, SummarizeParameters
 from service.tasks.sentence_scorer import SentenceScorer
 from service.text.attribution import attribute
 from service.text.extractive import choose, fragment_penalties
@@ -34,10 +36,64 @@ _Written = tuple[list[int], int, int]
 """Token ids of a text, tokens read for it, tokens written for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence(Result):
+    """A sentence of the text: text[start:end]."""
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SupportedSentence(Result):
+    """A sentence of the summary: summary[start:end]."""
+
+    start: int
+    end: int
+    sources: list[Sentence]
+    """What supports it, best first; scores from 0 to 1, below 0.2 it should be doubted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryResult(Result):
+    """A summary, and how it was made."""
+
+    summary: str
+    strategy: Strategy
+    """How it was made."""
+    reason: str | None = None
+    """Why auto chose sentences instead of writing; null where it did not."""
+    pieces: int
+    """Parts that the text was read in."""
+    sentences: list[Sentence] | None = None
+    """The chosen sentences of the text (extractive), else null."""
+    sources: list[SupportedSentence] | None = None
+    """Null unless asked for."""
+    finish_reason: Literal["stop", "length"] = "stop"
+    """Why writing ended: by itself, or max_new_tokens."""
+    truncated: bool = False
+    """Whether the model read less than the whole input."""
+    truncated_at: int | None = None
+    """Character where reading stopped, null when all was read."""
+
+
 class Summarization:
     """Summarizes texts with one model; what a request leaves open is the model's own default."""
 
-    route = "summarize"
+    name: ClassVar[str] = "summarization"
+    route: ClassVar[str] = "summarize"
+    heads: ClassVar[tuple[str, ...]] = ("ForConditionalGeneration", "MTModel")
+    description: ClassVar[
+        str
+    ] = """Write a short text that says what a longer one is about, or choose the sentences that do.
+
+    With "stream": true the answer is server-sent events: pieces of the summary, then the whole answer. An error that
+    comes after the first piece is the last event."""
+    item_type: ClassVar[type] = str
+    parameters_type: ClassVar[type[BaseModel]] = SummarizeParameters
+    result_type: ClassVar[type[Result]] = SummaryResult
+    labels: ClassVar[Sequence[str]] = ()
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         config = artifact.generation_config
@@ -69,8 +125,12 @@ class Summarization:
             chosen = replace(chosen, min_new_tokens=chosen.max_new_tokens)
         return chosen
 
-    def run(self, text: str, parameters: SummarizeParameters) -> Rounds:
+    def texts(self, item: str) -> Sequence[str]:
+        return (item,)
+
+    def run(self, item: str, parameters: SummarizeParameters) -> Rounds[SummaryResult]:
         """The summary of one text, in as many rounds as its strategy takes."""
+        text = item
         options = self.options(parameters)
         requested = parameters.strategy or "auto"
         reason = self._reason_not_to_write(text) if requested == "auto" else None
@@ -87,11 +147,16 @@ class Summarization:
         if parameters.sources:
             sources, more = yield from self._sources(text[:truncated_at], summary)
             read += more
-        ended = "length" if len(ids) >= options.max_new_tokens else "stop"
-        result = _result(
-            summary, strategy, len(pieces), sources=sources, finish_reason=ended, truncated_at=truncated_at
+        result = SummaryResult(
+            summary=summary,
+            strategy=strategy,
+            pieces=len(pieces),
+            sources=sources,
+            finish_reason="length" if len(ids) >= options.max_new_tokens else "stop",
+            truncated=truncated_at is not None,
+            truncated_at=truncated_at,
         )
-        return TaskResult(result, read, written)
+        return TaskResult(result, read, written, truncated=result.truncated)
 
     def _reason_not_to_write(self, text: str) -> str | None:
         """What `auto` says where it chooses sentences; None where it writes, as it does if it cannot tell or choose."""
@@ -106,7 +171,7 @@ class Summarization:
 
     def _write(
         self, pieces: list[Encoding], text: str, options: GenerationOptions
-    ) -> Generator[Rows, list[list[int]], _Written]:
+    ) -> Generator[list[ModelInput], Sequence[object], _Written]:
         """Summarize all pieces of a text side by side, then their summaries, until one is left."""
         read = written = 0
         shorter = self._max_tokens // _PIECE_SHARE
@@ -122,7 +187,10 @@ class Summarization:
                 GenerateInput(piece, options if final else partial, final, source)
                 for piece, source in zip(pieces, sources, strict=True)
             ]
-            outputs = yield [(prompt, len(prompt.encoding)) for prompt in prompts]
+            outputs = cast(
+                "list[list[int]]",
+                (yield [ModelInput(prompt, len(prompt.encoding), prompt.final) for prompt in prompts]),
+            )
             read += sum(map(len, pieces))
             written += sum(map(len, outputs))
             if final:
@@ -130,13 +198,13 @@ class Summarization:
             text = " ".join(filter(None, map(self._tokenizer.decode, outputs))) or "."
             pieces = self._pieces(text)
 
-    def _read(self, sentences: Sentences) -> Generator[Rows, list[Array], tuple[Array, Array]]:
+    def _read(self, sentences: Sentences) -> Generator[list[ModelInput], Sequence[object], tuple[Array, Array]]:
         """Scores and unit vectors of sentences."""
         readings = [EncodeInput(passage.encoding) for passage in sentences.passages]
-        states = yield [(reading, len(reading.encoding)) for reading in readings]
-        return self._salience.weigh(sentences, states)
+        states = yield [ModelInput(reading, len(reading.encoding)) for reading in readings]
+        return self._salience.weigh(sentences, cast("list[Array]", states))
 
-    def _extract(self, text: str, parameters: SummarizeParameters, reason: str | None) -> Rounds:
+    def _extract(self, text: str, parameters: SummarizeParameters, reason: str | None) -> Rounds[SummaryResult]:
         """The sentences that say most of a text, as they stand; `reason` is given if nobody asked for them."""
         if not self.model.graphs.gives_states:
             raise InvalidInput("This model cannot choose sentences: its encoder keeps its states; export it anew.")
@@ -149,23 +217,25 @@ class Summarization:
         count = parameters.num_sentences or min(_SENTENCES, -(-len(sentences.spans) // 2))
         chosen = choose(scores - penalties, units, count)
         picked = [(*sentences.spans[index], float(scores[index])) for index in chosen]
-        own = [{"start": start, "end": end, "score": score} for start, end, score in picked]
+        own = [Sentence(*each) for each in picked]
         summary, places = _joined([text[start:end] for start, end, _ in picked])
         sources = [
-            {"start": begin, "end": end, "sources": [{**sentence, "score": 1.0}]}
+            SupportedSentence(begin, end, [replace(sentence, score=1.0)])
             for (begin, end), sentence in zip(places, own, strict=True)
         ]
-        result = _result(
-            summary,
-            "extractive",
-            len(sentences.passages),
+        result = SummaryResult(
+            summary=summary,
+            strategy="extractive",
             reason=reason,
+            pieces=len(sentences.passages),
             sentences=own,
             sources=sources if parameters.sources else None,
         )
-        return TaskResult(result, sum(len(passage.encoding) for passage in sentences.passages), 0)
+        return TaskResult(result, sum(len(passage.encoding) for passage in sentences.passages))
 
-    def _sources(self, text: str, summary: str) -> Generator[Rows, list[Array], tuple[list[dict[str, Any]], int]]:
+    def _sources(
+        self, text: str, summary: str
+    ) -> Generator[list[ModelInput], Sequence[object], tuple[list[SupportedSentence], int]]:
         """For each sentence of the summary what supports it, and the tokens read for that."""
         theirs = self._tokenizer.sentences(text, self._max_tokens)
         spans = sentence_spans(summary)
@@ -183,42 +253,17 @@ class Summarization:
         supported = []
         for (start, end), sources in zip(spans, found, strict=True):
             places = [(*theirs.spans[index], score) for index, score in sources]
-            own_sources = [{"start": begin, "end": stop, "score": score} for begin, stop, score in places]
-            supported.append({"start": start, "end": end, "sources": own_sources})
+            supported.append(SupportedSentence(start, end, [Sentence(*place) for place in places]))
         return supported, read
 
     def text_so_far(self, tokens: list[int]) -> str:
         """What a reader may see of a summary whose beginning these are: no part of a character, no space at the end."""
         return self._tokenizer.decode(tokens).rstrip(_HALF_A_CHARACTER).rstrip()
 
-    def text_of(self, result: dict[str, Any]) -> str:
-        """What the pieces of a stream add up to."""
-        return str(result["summary"])
-
-
-def _result(
-    summary: str,
-    strategy: str,
-    pieces: int,
-    *,
-    reason: str | None = None,
-    sentences: list[dict[str, Any]] | None = None,
-    sources: list[dict[str, Any]] | None = None,
-    finish_reason: str = "stop",
-    truncated_at: int | None = None,
-) -> dict[str, Any]:
-    """As schemas.Summary has it."""
-    return {
-        "summary": summary,
-        "strategy": strategy,
-        "reason": reason,
-        "pieces": pieces,
-        "sentences": sentences,
-        "sources": sources,
-        "finish_reason": finish_reason,
-        "truncated": truncated_at is not None,
-        "truncated_at": truncated_at,
-    }
+    def text_of(self, result: Result) -> str:
+        """The summary, which the pieces of a stream add up to."""
+        assert isinstance(result, SummaryResult)
+        return result.summary
 
 
 def _joined(sentences: list[str]) -> tuple[str, list[tuple[int, int]]]:
