@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from tqdm import tqdm
 
 from models.data.rows import Row, source_of
-from service.api.schemas import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 from service.artifact import Artifact
 from service.config import Settings
 from service.engine.registry import Registry
+from service.tasks.parameters import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 
 _AT_ONCE = 64
 _PATIENCE_S = 3600.0
@@ -40,7 +41,7 @@ async def _results(artifact: Artifact, rows: list[Row]) -> list[dict[str, Any]]:
         async with gate:
             done = await registry.infer(route, [inputs_of(row)], parameters, artifact.name)
         bar.update()
-        return done.results[0]
+        return asdict(done.results[0])
 
     try:
         return await asyncio.gather(*(one(row) for row in rows))

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.config import Settings
-from service.engine.request import LoadedModel
+from service.engine.loaded_model import LoadedModel
 from service.errors import StartupError
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from service.api import examples
 
+from service.api import examples
 from tests.service.serving import PATIENCE_S, Samples, Server, samples, served, total
 
 CLIENTS = 64

@@ -10,10 +10,11 @@ import sys
 from load_tests.generation.inputs import ARTIFACT, Request
 from load_tests.generation.workers.protocol import answers_line, options, own_stdout, parsed
 from load_tests.generation.workers.static import write_to_the_end
-from service.api.schemas import SummarizeParameters
 from service.config import Settings
 from service.engine.registry import Registry
 from service.process import run_as_batch
+from service.tasks.parameters import SummarizeParameters
+from service.tasks.summarization import SummaryResult
 
 # Refusing would be right for a service, and no answer to the question how fast it is.
 _DEADLINE_S = 600
@@ -40,7 +41,9 @@ async def _serve(registry: Registry, out: int) -> None:
     async def work(line: bytes) -> None:
         number, (request,) = parsed(line)
         found = await registry.infer("summarize", [request.text], _parameters(request), ARTIFACT.name)
-        os.write(out, answers_line(number, [(found.output_tokens, found.results[0]["summary"])]))
+        (summary,) = found.results
+        assert isinstance(summary, SummaryResult)
+        os.write(out, answers_line(number, [(found.output_tokens, summary.summary)]))
 
     os.write(out, b"ready\n")
     while line := await reader.readline():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from service.engine.registry import Registry
 from service.scheduling.job import Pass, Passes, Row, RunningPasses
 from service.scheduling.queue import Queue, Urgency
-from service.seq2seq.model import ROWS_A_STEP, Seq2SeqModel
+from service.seq2seq.model import ROWS_A_STEP, GenerateInput, Seq2SeqModel
 
 
 class OldestFirst(Queue):
@@ -13,8 +13,10 @@ class OldestFirst(Queue):
 
     def take(self) -> list[Row]:
         rows = self.clear()
-        size = max(1, ROWS_A_STEP // rows[0].inputs.options.num_beams)
-        self.put(rows[size:], over=True)
+        first = rows[0].inputs
+        assert isinstance(first, GenerateInput)
+        size = max(1, ROWS_A_STEP // first.options.num_beams)
+        self.put(rows[size:], over_limit=True)
         for row in rows[:size]:
             row.queued = False
         return rows[:size]
@@ -59,7 +61,7 @@ class ToTheEnd(RunningPasses):
 
 def write_to_the_end(registry: Registry, name: str) -> None:
     """Let this model of a registry that is not started yet decode a batch at a time; the service has no such switch."""
-    line = registry._scheduler._lines[name]
+    line = registry._scheduler._models[name]
     decoder = registry.models[name].task.model
     assert isinstance(decoder, Seq2SeqModel)
     waiting = line.queue

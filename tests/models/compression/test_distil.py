@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from models.compression.layers import layers_of
 from models.compression.student import LossWeights, StudentOptions, student_recipe
 from models.data.recipe import load_recipe
 from models.training.run_folder import OtherRun
-from service.api.schemas import ClassifyParameters
 from service.artifact import Artifact
 from service.config import Settings
 from service.engine.registry import Registry
+from service.tasks.parameters import ClassifyParameters
 from tests.models.doubles import write_plan
 from tests.models.tiny import SENTENCES
 
@@ -36,7 +37,9 @@ def _served(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
         registry = Registry(Settings(models_dir=folder.parent, models=folder.name))
         registry.start()
         try:
-            return (await registry.infer("classify", texts, ClassifyParameters(), None)).results
+            return [
+                asdict(each) for each in (await registry.infer("classify", texts, ClassifyParameters(), None)).results
+            ]
         finally:
             registry.close()
 

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ from service.seq2seq.model import ROWS_A_STEP, GenerateInput, Seq2SeqModel
 from service.seq2seq.options import GenerationOptions
 from service.text.tokenizer import Encoding
 from tests.models.tiny import make_model
+from tests.service.scheduling.doubles import SubmittedJob
 
 KINDS = ("bart", "marian", "t5")
 STATIC = ("bart", "marian")
@@ -152,14 +153,19 @@ def loaded(model: Model, precision: str) -> Seq2SeqModel:
     return decoder
 
 
-def exclusive(decoder: Seq2SeqModel, prompts: list[GenerateInput]) -> list[list[int]]:
+def alone(decoder: Seq2SeqModel, prompts: list[GenerateInput]) -> list[list[int]]:
     written = []
     for prompt in prompts:
-        (row,) = Job([(prompt, len(prompt.encoding))]).rows
+        (row,) = SubmittedJob([(prompt, len(prompt.encoding))]).rows
         ((finished, tokens),) = [each for done in decoder.run([row], exclusive=True) for each in done.finished]
         assert finished is row
-        written.append(tokens)
+        written.append(cast("list[int]", tokens))
     return written
+
+
+def beams(row: Row) -> int:
+    assert isinstance(row.inputs, GenerateInput)
+    return row.inputs.options.num_beams
 
 
 class Watcher:
@@ -193,22 +199,25 @@ def in_company(decoder: Seq2SeqModel, prompts: list[GenerateInput], watcher: Wat
         answered.release(len(jobs))
 
     def run(rows: list[Row], *, exclusive: bool) -> Passes:
-        watcher.begun = max(watcher.begun, sum(row.inputs.options.num_beams for row in rows))
+        watcher.begun = max(
+            watcher.begun,
+            sum(prompt.options.num_beams for prompt in cast("list[GenerateInput]", [row.inputs for row in rows])),
+        )
         return decoder.run(rows, exclusive=exclusive)
 
     scheduler = Scheduler(threads=2, deliver=deliver)
     queue = Queue(limit=len(prompts), cost=decoder.cost, urgency=Urgency(), remaining_s=decoder.remaining_s)
     scheduler.add("model", run, queue, watcher, max_batch_rows=decoder.max_batch_rows)
-    jobs = [Job([(prompt, len(prompt.encoding))]) for prompt in prompts]
+    jobs = [SubmittedJob([(prompt, len(prompt.encoding))]) for prompt in prompts]
     for job in jobs:
-        scheduler.submit("model", job)
+        scheduler.submit("model", job.rows)
     scheduler.start()
     try:
         for _ in jobs:
             assert answered.acquire(timeout=PATIENCE_S)
     finally:
         scheduler.close()
-    return [job.results()[0] for job in jobs]
+    return cast("list[list[int]]", [job.results()[0] for job in jobs])
 
 
 def check_variety(written: list[list[int]]) -> None:
@@ -226,13 +235,13 @@ def test_each_text_is_what_generate_writes(model: Model) -> None:
     wanted = generated(model)
     assert len(wanted) >= 200
     check_variety(wanted)
-    assert exclusive(loaded(model, "fp32"), model.prompts()) == wanted
+    assert alone(loaded(model, "fp32"), model.prompts()) == wanted
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_text_in_company_is_the_text_alone(model: Model, precision: str) -> None:
     decoder, prompts, watcher = loaded(model, precision), model.prompts(), Watcher()
-    wanted = exclusive(decoder, prompts)
+    wanted = alone(decoder, prompts)
     check_variety(wanted)
     assert in_company(decoder, prompts, watcher) == wanted
     assert watcher.failures == 0

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ import transformers
 from optimum.exporters.onnx import main_export
 
 from models.graphs.export import OPTIMUM_TASKS
-from service.api.schemas import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 from service.artifact import Artifact
 from service.config import Settings
 from service.engine.registry import Registry
 from service.errors import ArtifactError
+from service.tasks.parameters import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 from tests.models.tiny import SENTENCES, SEQ2SEQ, Exported
 
 Export = Callable[[str], Exported]
@@ -43,7 +44,7 @@ def ask() -> Ask:
             registry = Registry(Settings(models_dir=folder.parent, models=folder.name, threads=2))
             registry.start()
             try:
-                return (await registry.infer(route, inputs, parameters, None)).results
+                return [asdict(each) for each in (await registry.infer(route, inputs, parameters, None)).results]
             finally:
                 registry.close()
 

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from service.api.schemas import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 from service.config import Settings
-from service.engine.in_flight import TaskResult
+from service.engine.loaded_model import LoadedModel
 from service.engine.registry import Registry
 from service.engine.request import LoadedModel, RequestState
 from service.errors import (

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from service.artifact import Artifact
 from service.config import ARTIFACTS
-from service.runtime.encoder import EncoderModel
+from service.runtime.encoder import EncoderModel, output_arrays
 from service.scheduling.cost_model import CostModel
-from service.scheduling.job import Job
 from service.text.tokenizer import Encoding, Tokenizer
 from tests.service import doubles
+from tests.service.scheduling.doubles import SubmittedJob
 
 ROWS = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=20), min_size=1, max_size=8)
 SHAPE = (2, 16)
@@ -32,14 +32,14 @@ def encoding(ids: list[int]) -> Encoding:
 
 def run(model: EncoderModel, encodings: list[Encoding], *, exclusive: bool = False) -> list[dict[str, Any]]:
     """Each row's outputs, in order."""
-    rows = Job([(each, len(each)) for each in encodings]).rows
+    rows = SubmittedJob([(each, len(each)) for each in encodings]).rows
     (done,) = model.run(rows, exclusive=exclusive)
     assert [row for row, _ in done.finished] == rows
-    return [result for _, result in done.finished]
+    return [output_arrays(output) for _, output in done.finished]
 
 
-def made(folder: Path, *, wide_threads: int = 1) -> EncoderModel:
-    return EncoderModel(Artifact(folder), batch_tokens=256, wide_threads=wide_threads)
+def made(folder: Path, *, wide_threads: int = 1, per_token: bool = False) -> EncoderModel:
+    return EncoderModel(Artifact(folder), batch_tokens=256, wide_threads=wide_threads, per_token=per_token)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def classifier(zoo: Path) -> EncoderModel:
 
 @pytest.fixture(scope="module")
 def reader(zoo: Path) -> EncoderModel:
-    return made(zoo / "reader")
+    return made(zoo / "reader", per_token=True)
 
 
 # --- Passes ----------------------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def test_a_batch_gives_each_row_what_it_gets_alone(
 
 
 def test_a_pass_says_its_size(classifier: EncoderModel) -> None:
-    rows = Job([(encoding([5] * size), size) for size in (3, 10, 1)]).rows
+    rows = SubmittedJob([(encoding([5] * size), size) for size in (3, 10, 1)]).rows
     (done,) = classifier.run(rows, exclusive=False)
     assert (done.rows, done.tokens, done.padded_tokens) == (3, 14, 30)
 
@@ -128,7 +128,7 @@ def graphs_used(model: EncoderModel, *, exclusive: bool) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("alone", "wide_s", "used"),
+    ("exclusive", "wide_s", "used"),
     [(True, WIDE_S, "wide"), (True, TOO_MUCH_S, "narrow"), (False, WIDE_S, "narrow")],
     ids=["alone and cheaper", "alone but dearer", "in company"],
 )

@@ -8,10 +8,10 @@ import pytest
 from service.errors import Overloaded
 from service.scheduling.admission import Admission
 from service.scheduling.cost_model import CostModel
-from service.scheduling.job import Job, Row
+from service.scheduling.job import Row
 from service.scheduling.model_batches import ModelBatches
 from service.scheduling.queue import Queue, Urgency
-from tests.service.scheduling.test_scheduler import Watcher, echo
+from tests.service.scheduling.doubles import SubmittedJob, Watcher, echo
 
 ROW_S = 0.01
 
@@ -29,7 +29,7 @@ def made(*, threads: int = 1, max_wait_s: float = math.inf, limit: int = 10_000)
 
 def come(admission: Admission, line: ModelBatches, now_s: float = 0.0) -> Row:
     """A row that is let in; raises Overloaded if it is not."""
-    job = Job([("text", 1)])
+    job = SubmittedJob([("text", 1)])
     (row,) = job.rows
     job.backlog_s = admission.check(line)
     row.arrived_s = now_s
@@ -64,7 +64,7 @@ def test_no_more_is_taken_than_a_request_may_wait_for() -> None:
 
 def test_a_full_queue_is_told_first() -> None:
     admission, line = made(limit=1, max_wait_s=0.0)
-    line.queue.put(Job([("text", 1)]).rows)
+    line.queue.put(SubmittedJob([("text", 1)]).rows)
     with pytest.raises(Overloaded, match="1 rows waiting, its limit"):
         admission.check(line)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from service.scheduling.job import Job, Pass, Row, RunningPasses
 from service.scheduling.model_batches import Batch, ModelBatches
 from service.scheduling.queue import Queue, Urgency
 from service.scheduling.scheduler import Scheduler
-from tests.service.scheduling.test_scheduler import PATIENCE_S, Watcher
+from tests.service.scheduling.doubles import PATIENCE_S, SubmittedJob, Watcher
 
 MOST = 8
 COST = CostModel(max_tokens=512, batch_tokens=256)
@@ -28,7 +27,7 @@ class Writing(RunningPasses):
     def __init__(self, rows: list[Row], *, exclusive: bool = False) -> None:
         del exclusive
         self.fresh = True
-        self.left = [[row, row.inputs] for row in rows]
+        self.left: list[tuple[Row, Any]] = [(row, row.inputs) for row in rows]
         self.absorbed: list[Writing] = []
 
     @property
@@ -55,9 +54,9 @@ class Writing(RunningPasses):
         if any(steps == 0 for _, steps in self.left):
             raise ValueError("poison")
         gone = [(row, None) for row, _ in self.left if row.job.cancelled]
-        self.left = [[row, steps - 1] for row, steps in self.left if not row.job.cancelled]
+        self.left = [(row, steps - 1) for row, steps in self.left if not row.job.cancelled]
         ended = [(row, row.inputs) for row, steps in self.left if steps == 0]
-        self.left = [[row, steps] for row, steps in self.left if steps]
+        self.left = [(row, steps) for row, steps in self.left if steps]
         return Pass([*gone, *ended], 1, 1, 1)
 
 
@@ -67,7 +66,7 @@ def line(*, workers: int = 2) -> ModelBatches:
 
 def under_way(own: ModelBatches, rows: int, *, due_s: float = 1.0, is_retry: bool = False) -> Batch:
     """On a worker, behind its first pass."""
-    job = Job([(9, 4)] * rows)
+    job = SubmittedJob([(9, 4)] * rows)
     batch = Batch(own, list(job.rows), due_s, Writing(job.rows), is_retry=is_retry)
     assert batch.passes is not None
     next(batch.passes)
@@ -127,7 +126,7 @@ def test_what_runs_again_stays_by_itself(which: str) -> None:
 
 def test_a_batch_before_its_first_pass_takes_nobody_in() -> None:
     own = line()
-    fresh = Batch(own, Job([(9, 4)] * 5).rows, 0.0)
+    fresh = Batch(own, SubmittedJob([(9, 4)] * 5).rows, 0.0)
     own.running.append(fresh)
     guest = under_way(own, 1)
     own.put_back(guest, workers_busy=True)
@@ -197,7 +196,7 @@ def test_what_is_due_first_is_next_and_a_finished_batch_is_gone() -> None:
 def test_a_line_that_has_its_most_on_every_worker_leaves_the_rest_in_the_queue() -> None:
     own = line(workers=2)
     first, second = under_way(own, MOST, due_s=50.0), under_way(own, MOST, due_s=60.0)
-    own.queue.put(Job([(9, 4)]).rows)
+    own.queue.put(SubmittedJob([(9, 4)]).rows)
     own.put_back(first, workers_busy=False)
     assert own.due_s() == 50.0
     assert own.take() is first
@@ -216,16 +215,17 @@ def made(threads: int) -> tuple[Scheduler, list[Job]]:
 
     def deliver(jobs: list[Job]) -> None:
         for job in jobs:
+            assert isinstance(job, SubmittedJob)
             delivered.append(job)
-            job.waiter.set()
+            job.done.set()
 
     scheduler = Scheduler(threads=threads, deliver=deliver)
     scheduler.add("writer", Writing, Queue(limit=1000, cost=COST, urgency=Urgency()), Watcher(), max_batch_rows=MOST)
     return scheduler, delivered
 
 
-def job_of(*steps: int) -> Job:
-    return Job([(each, 4) for each in steps], threading.Event())
+def job_of(*steps: int) -> SubmittedJob:
+    return SubmittedJob([(each, 4) for each in steps])
 
 
 class Barging(logging.Handler):
@@ -242,7 +242,7 @@ class Barging(logging.Handler):
 @pytest.mark.parametrize("rows", [[0], [0, 5]])
 def test_a_batch_that_comes_while_another_is_being_given_up_is_not_lost(rows: list[int]) -> None:
     scheduler, _ = made(1)
-    own = scheduler._lines["writer"]
+    own = scheduler._models["writer"]
     newcomer = job_of(3)
     guest = Batch(own, list(newcomer.rows), 0.0, Writing(newcomer.rows))
     assert guest.passes is not None
@@ -256,14 +256,14 @@ def test_a_batch_that_comes_while_another_is_being_given_up_is_not_lost(rows: li
             with scheduler._lock:
                 own.put_back(guest, workers_busy=True)
 
-    handler, logger = Barging(barge), logging.getLogger("service.scheduler")
+    handler, logger = Barging(barge), logging.getLogger("service.scheduling.scheduler")
     logger.addHandler(handler)
     try:
         failing = job_of(*rows)
-        scheduler.submit("writer", failing)
+        scheduler.submit("writer", failing.rows)
         scheduler.start()
         for job in (failing, newcomer):
-            assert job.waiter.wait(PATIENCE_S), "a row was lost"
+            assert job.done.wait(PATIENCE_S), "a row was lost"
     finally:
         scheduler.close()
         logger.removeHandler(handler)
@@ -271,12 +271,12 @@ def test_a_batch_that_comes_while_another_is_being_given_up_is_not_lost(rows: li
     assert newcomer.results() == [3]
     with pytest.raises(InferenceError):
         failing.results()
-    assert failing.rows[-1].result == 5 or len(rows) == 1
+    assert failing.outputs[-1] == 5 or len(rows) == 1
 
 
 def test_guests_of_a_batch_whose_pass_raises_are_answered_and_only_the_poison_fails() -> None:
     scheduler, delivered = made(1)
-    own = scheduler._lines["writer"]
+    own = scheduler._models["writer"]
     jobs = [job_of(0), job_of(4), job_of(2, 3)]
     for job in jobs:
         batch = Batch(own, list(job.rows), 0.0, Writing(job.rows))
@@ -290,7 +290,7 @@ def test_guests_of_a_batch_whose_pass_raises_are_answered_and_only_the_poison_fa
     assert len(own.waiting) == 1
     scheduler.start()
     try:
-        assert all(job.waiter.wait(PATIENCE_S) for job in jobs), "a row was lost"
+        assert all(job.done.wait(PATIENCE_S) for job in jobs), "a row was lost"
     finally:
         scheduler.close()
     assert [job.results() for job in jobs[1:]] == [[4], [2, 3]]
@@ -317,17 +317,17 @@ def test_every_row_is_answered_exactly_once_whoever_joins_leaves_or_fails(
     try:
         for steps, leaves in asked:
             jobs.append(job_of(*steps))
-            scheduler.submit("writer", jobs[-1])
+            scheduler.submit("writer", jobs[-1].rows)
             if leaves:
                 jobs[-1].cancel()
-        assert all(job.waiter.wait(PATIENCE_S) for job in jobs), "a row was lost"
+        assert all(job.done.wait(PATIENCE_S) for job in jobs), "a row was lost"
     finally:
         scheduler.close()
     assert sorted(map(id, delivered)) == sorted(map(id, jobs)), "each delivered, and once"
-    own = scheduler._lines["writer"]
+    own = scheduler._models["writer"]
     assert (own.waiting, own.running, len(own.queue)) == ([], [], 0)
     for (steps, leaves), job in zip(asked, jobs, strict=True):
         assert job.pending == 0
-        for row, wanted in zip(job.rows, steps, strict=True):
-            told = isinstance(row.result, InferenceError) if wanted == 0 else row.result == wanted
-            assert told or (leaves and row.result is None)
+        for output, wanted in zip(job.outputs, steps, strict=True):
+            told = isinstance(output, InferenceError) if wanted == 0 else output == wanted
+            assert told or (leaves and output is None)

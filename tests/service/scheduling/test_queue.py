@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.scheduling.cost_model import CostModel
-from service.scheduling.job import Job, Row
+from service.scheduling.job import Row
 from service.scheduling.queue import PATIENCE_S, Queue, Urgency
+from tests.service.scheduling.doubles import SubmittedJob
 
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=120)
 FEW_LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=20)
@@ -27,7 +28,7 @@ class Tables(CostModel):
 
 
 def rows_of(*lengths: int, arrived_s: float = 0.0) -> list[Row]:
-    rows = Job([(None, length) for length in lengths]).rows
+    rows = SubmittedJob([(None, length) for length in lengths]).rows
     for row in rows:
         row.arrived_s = arrived_s
     return rows

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,123 +16,18 @@ from service.scheduling.cost_model import CostModel
 from service.scheduling.job import Job, Pass, Passes, Row
 from service.scheduling.queue import Queue, Urgency
 from service.scheduling.scheduler import Scheduler
-
-PATIENCE_S = 20
-Run = Callable[[list[Row]], Passes]
-
-
-class Watcher:
-    """An observer that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.waits_s: list[float] = []
-        self.batches: list[int] = []
-        self.given_up = 0
-        self.spared = 0
-
-    def started(self, waits_s: list[float]) -> None:
-        self.waits_s += waits_s
-
-    def ran(self, *, rows: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        assert tokens <= padded_tokens
-        assert seconds >= 0
-        self.batches.append(rows)
-
-    def saved(self, passes: int) -> None:
-        self.spared += passes
-
-    def failed(self, rows: int) -> None:
-        self.given_up += rows
-
-
-class Office:
-    """A scheduler with its deliveries: what was delivered, in which calls."""
-
-    def __init__(self, *, threads: int = 1, max_wait_s: float = math.inf) -> None:
-        self.calls: list[list[Job]] = []
-        self.watchers: dict[str, Watcher] = {}
-        self.exclusive: list[bool] = []
-        self._urgency = Urgency()
-        self.scheduler = Scheduler(threads=threads, deliver=self._deliver, max_wait_s=max_wait_s)
-
-    def _deliver(self, jobs: list[Job]) -> None:
-        self.calls.append(jobs)
-        for job in jobs:
-            job.waiter.set()
-
-    def line(self, name: str, run: Run, *, limit: int = 1000, free: bool = False) -> None:
-        """`free` rows cost next to nothing, by what is known of them: they are due when they come."""
-        self.watchers[name] = Watcher()
-        prior = {"pass_s": 1e-9, "token_s": 0.0} if free else {}
-        cost = CostModel(max_tokens=512, batch_tokens=256, **prior)
-        queue = Queue(limit=limit, cost=cost, urgency=self._urgency)
-
-        def told(rows: list[Row], *, exclusive: bool) -> Passes:
-            self.exclusive.append(exclusive)
-            return run(rows)
-
-        self.scheduler.add(name, told, queue, self.watchers[name])
-
-    def submit(self, name: str, *inputs: Any, tokens: int = 4) -> Job:
-        job = Job([(item, tokens) for item in inputs], threading.Event())
-        self.scheduler.submit(name, job)
-        return job
-
-    def delivered(self) -> list[Job]:
-        return [job for call in self.calls for job in call]
-
-
-@contextmanager
-def office(*, threads: int = 1, free: bool = False, **lines: Run) -> Iterator[Office]:
-    """A running scheduler with these lines; closed in the end, whatever happened."""
-    made = Office(threads=threads)
-    for name, run in lines.items():
-        made.line(name, run, free=free)
-    made.scheduler.start()
-    try:
-        yield made
-    finally:
-        made.scheduler.close()
-
-
-def results(job: Job) -> list[Any]:
-    """Wait for the answer; raises the job's error."""
-    assert job.waiter.wait(PATIENCE_S), "no answer"
-    return job.results()
-
-
-def done(rows: list[Row], finished: list[tuple[Row, Any]]) -> Pass:
-    tokens = sum(row.tokens for row in rows)
-    return Pass(finished, len(rows), tokens, tokens)
-
-
-def echo(rows: list[Row]) -> Passes:
-    """One pass that answers each row with its input; "poison" raises."""
-    if any(row.inputs == "poison" for row in rows):
-        raise ValueError("poison")
-    yield done(rows, [(row, row.inputs) for row in rows])
-
-
-class Gate:
-    """A run that echoes, but stops in the pass of a "hold" row until it is let go."""
-
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-        self.held = threading.Event()
-        self._let_go = threading.Event()
-
-    def __call__(self, rows: list[Row]) -> Passes:
-        self.seen += [row.inputs for row in rows]
-        if any(row.inputs == "hold" for row in rows):
-            self.held.set()
-            assert self._let_go.wait(PATIENCE_S)
-        yield from echo(rows)
-
-    def wait(self) -> None:
-        assert self.held.wait(PATIENCE_S), "nothing is held"
-
-    def open(self) -> None:
-        self._let_go.set()
+from tests.service.scheduling.doubles import (
+    PATIENCE_S,
+    Gate,
+    Office,
+    Run,
+    SubmittedJob,
+    Watcher,
+    done,
+    echo,
+    office,
+    results,
+)
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -172,7 +65,7 @@ def test_every_job_is_answered_once_and_only_poison_fails(
     with office(threads=threads, a=echo, b=slowly) as made:
         submitted = [made.submit(name, *inputs) for name, inputs in jobs]
         for job in submitted:
-            assert job.waiter.wait(PATIENCE_S), "no answer"
+            assert job.done.wait(PATIENCE_S), "no answer"
     for (_, inputs), job in zip(jobs, submitted, strict=True):
         assert job.pending == 0
         if "poison" in inputs:
@@ -185,7 +78,7 @@ def test_every_job_is_answered_once_and_only_poison_fails(
 
 def test_clients_on_many_threads_all_get_their_own_answers() -> None:
     refused = threading.Event()
-    accepted: list[tuple[list[Any], Job]] = []
+    accepted: list[tuple[list[Any], SubmittedJob]] = []
 
     def ask(made: Office, seed: int) -> None:
         chance = random.Random(seed)
@@ -198,7 +91,7 @@ def test_clients_on_many_threads_all_get_their_own_answers() -> None:
                 continue
             accepted.append((inputs, job))
             if chance.random() < 0.5:
-                job.waiter.wait(PATIENCE_S)
+                job.done.wait(PATIENCE_S)
 
     made = Office(threads=3)
     made.line("narrow", echo, limit=8)
@@ -246,8 +139,8 @@ def test_where_much_waits_several_passes_share_a_delivery_and_the_last_answers_d
 
 def test_a_job_of_rows_in_several_passes_is_delivered_when_the_last_is_done() -> None:
     with office(only=echo) as made:
-        job = Job([("short", 3), ("long", 200)], threading.Event())
-        made.scheduler.submit("only", job)
+        job = SubmittedJob([("short", 3), ("long", 200)])
+        made.scheduler.submit("only", job.rows)
         assert results(job) == ["short", "long"]
     assert made.calls == [[job]]
     assert made.watchers["only"].batches == [1, 1]
@@ -571,7 +464,7 @@ def test_a_row_that_finishes_early_is_answered_while_its_neighbour_is_still_writ
         early, late = made.submit("writer", 1), made.submit("writer", 2)
         gate.open()
         assert results(early) == ["first"]
-        assert not late.waiter.is_set()
+        assert not late.done.is_set()
         go_on.set()
         assert results(late) == ["later"]
     assert made.watchers["writer"].batches == [2, 1]
@@ -648,7 +541,8 @@ def test_a_row_finished_twice_keeps_its_first_answer() -> None:
 def test_a_delivery_that_fails_does_not_stop_the_worker() -> None:
     def deliver(jobs: list[Job]) -> None:
         for job in jobs:
-            job.waiter.set()
+            assert isinstance(job, SubmittedJob)
+            job.done.set()
         raise RuntimeError("the event loop is closed")
 
     made = Office()
@@ -732,14 +626,14 @@ def test_a_check_says_what_submit_would_and_takes_no_lock() -> None:
     made = Office(max_wait_s=0.03)
     made.line("full", echo, limit=1)
     made.line("other", echo)
-    made.scheduler.check("full")
+    made.scheduler.admit("full")
     made.submit("full", 1)
     said: list[str] = []
 
     def check() -> None:
         for name in ("other", "full"):
             try:
-                made.scheduler.check(name)
+                made.scheduler.admit(name)
                 said.append("welcome")
             except Overloaded as error:
                 said.append(str(error))
@@ -751,7 +645,7 @@ def test_a_check_says_what_submit_would_and_takes_no_lock() -> None:
     assert said == ["welcome", "Model 'full' has 1 rows waiting, its limit. Try again in a moment."]
     made.submit("other", 1, tokens=400)
     with pytest.raises(Overloaded, match="s of work are waiting"):
-        made.scheduler.check("other")
+        made.scheduler.admit("other")
     made.scheduler.close()
 
 

@@ -12,8 +12,8 @@ from service.scheduling.delivery import ResultBuffer
 from service.scheduling.job import Job, Pass, Passes, Row
 from service.scheduling.model_batches import Batch, ModelBatches
 from service.scheduling.queue import Queue, Urgency
-from service.scheduling.step import StepRunner, Written
-from tests.service.scheduling.test_scheduler import Run, Watcher, done, echo
+from service.scheduling.step import PartialOutput, StepRunner
+from tests.service.scheduling.doubles import Run, SubmittedJob, Watcher, done, echo
 
 
 class Desk:
@@ -21,27 +21,27 @@ class Desk:
 
     def __init__(self, run: Run = echo) -> None:
         self.delivered: list[list[Job]] = []
-        self.told: list[list[Written]] = []
-        self._turns = StepRunner(tell=self.told.append, admission=Admission(threads=1))
+        self.told: list[list[PartialOutput]] = []
+        self._turns = StepRunner(on_partial_outputs=self.told.append, admission=Admission(threads=1))
         self._outbox = ResultBuffer(self.delivered.append)
         self.watcher = Watcher()
         queue = Queue(limit=100, cost=CostModel(max_tokens=8, batch_tokens=64), urgency=Urgency())
         self.line = ModelBatches("only", queue, lambda rows, exclusive: run(rows), self.watcher, 1)
 
     def run(self, batch: Batch) -> None:
-        self._turns.run(batch, self._outbox)
-        self._outbox.send()
+        self._turns.run_step(batch, self._outbox)
+        self._outbox.flush()
 
     def answer(self, row: Row, result: Any) -> None:
-        self._turns.answer([(row, result)], self._outbox)
-        self._outbox.send()
+        self._turns.complete([(row, result)], self._outbox)
+        self._outbox.flush()
 
-    def batch(self, *jobs: Job) -> Batch:
+    def batch(self, *jobs: SubmittedJob) -> Batch:
         return Batch(self.line, [row for job in jobs for row in job.rows], 0.0)
 
 
-def job(*inputs: Any) -> Job:
-    return Job([(item, 4) for item in inputs])
+def job(*inputs: Any) -> SubmittedJob:
+    return SubmittedJob([(item, 4) for item in inputs])
 
 
 def test_a_turn_answers_the_rows_that_its_pass_finished_and_delivers_complete_jobs_in_one_call() -> None:
@@ -49,14 +49,14 @@ def test_a_turn_answers_the_rows_that_its_pass_finished_and_delivers_complete_jo
     one, other = job(1), job(2, 3)
     desk.run(desk.batch(one, other))
     assert desk.delivered == [[one, other]]
-    assert [row.result for row in (*one.rows, *other.rows)] == [1, 2, 3]
+    assert [*one.outputs, *other.outputs] == [1, 2, 3]
     assert desk.watcher.batches == [3]
     assert len(desk.watcher.waits_s) == 3
 
 
 def test_a_batch_of_many_passes_takes_a_turn_for_each() -> None:
     def writing(rows: list[Row]) -> Passes:
-        yield Pass([], 2, 8, 8, written=[(rows[0], [5])])
+        yield Pass([], 2, 8, 8, partial_outputs=[(rows[0], [5])])
         yield done(rows, [(rows[1], "b")])
         yield done(rows, [(rows[0], "a")])
 
@@ -79,7 +79,7 @@ def test_rows_that_nobody_waits_for_are_answered_without_a_pass() -> None:
     left.cancel()
     desk.run(desk.batch(left, stays))
     assert desk.delivered == [[left, stays]]
-    assert left.rows[0].result is None
+    assert left.outputs == [None]
     assert desk.watcher.batches == [1]
 
 
@@ -99,5 +99,5 @@ def test_an_answer_is_given_once_and_the_first_error_is_the_jobs() -> None:
     assert desk.delivered == []
     desk.answer(both.rows[1], later)
     assert desk.delivered == [[both]]
-    assert both.rows[0].result is error
+    assert both.outputs[0] is error
     assert both.error is error

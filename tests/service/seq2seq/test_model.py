@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.artifact import Artifact
-from service.scheduling.job import Job, Pass, Row, RunningPasses
+from service.scheduling.job import Pass, Row, RunningPasses
 from service.seq2seq.graphs import Seq2SeqGraphs
 from service.seq2seq.model import ROWS_A_STEP, EncodeInput, GenerateInput, Seq2SeqModel
 from service.seq2seq.options import GenerationOptions, SpecialTokens
@@ -24,6 +24,7 @@ from service.seq2seq.search import log_softmax, new_search
 from service.seq2seq.source_names import Pieces, SourceNameConstraint
 from service.text.tokenizer import Encoding
 from tests.service import doubles
+from tests.service.scheduling.doubles import SubmittedJob
 
 SPECIAL = SpecialTokens(start=doubles.CLS, ends=frozenset([doubles.SEP]))
 PIECES = Pieces(lambda ids: str(doubles.word_piece().decode(ids)), len(doubles.VOCABULARY))
@@ -93,8 +94,8 @@ def expected(wanted: GenerateInput) -> list[int]:
     return search.written
 
 
-def job_of(wanted: list[GenerateInput]) -> Job:
-    return Job([(each, len(each.encoding)) for each in wanted])
+def job_of(wanted: list[GenerateInput]) -> SubmittedJob:
+    return SubmittedJob([(each, len(each.encoding)) for each in wanted])
 
 
 def run(decoder: Seq2SeqModel, rows: list[Row]) -> tuple[dict[int, Any], list[Pass]]:
@@ -215,7 +216,7 @@ def test_the_encoder_runs_once(graphs: Seq2SeqGraphs) -> None:
 
 def test_a_text_that_is_only_read_gives_its_hidden_states(static: Seq2SeqGraphs) -> None:
     read = EncodeInput(prompt([10, 11, 12]).encoding)
-    rows = Job([(read, 5), (prompts()[1], len(prompts()[1].encoding))]).rows
+    rows = SubmittedJob([(read, 5), (prompts()[1], len(prompts()[1].encoding))]).rows
     results, passes = run(Seq2SeqModel(static, SPECIAL, PIECES), rows)
     assert results[id(rows[0])].argmax(axis=-1).tolist() == [doubles.CLS, 10, 11, 12, doubles.SEP]
     assert results[id(rows[1])] == expected(prompts()[1])
@@ -258,8 +259,8 @@ def test_what_a_watched_row_shows_is_never_taken_back(graphs: Seq2SeqGraphs, num
     streaming.streaming = True
     shown: list[list[int]] = []
     for done in Seq2SeqModel(graphs, SPECIAL, PIECES).run([streaming, other], exclusive=True):
-        assert all(row is streaming for row, _ in done.written)
-        shown += [tokens for _, tokens in done.written]
+        assert all(row is streaming for row, _ in done.partial_outputs)
+        shown += [tokens for _, tokens in done.partial_outputs]
     whole = expected(wanted)
     assert len(shown) >= len(whole) - 1
     assert all(tokens == whole[: len(tokens)] for tokens in shown)

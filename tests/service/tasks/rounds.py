@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.engine.in_flight import TaskResult
-from service.scheduling.job import Job
+from service.scheduling.job import Job, rows_of
+from service.tasks.base import TaskResult
 
 
-def answered(task: Any, item: Any, parameters: Any) -> TaskResult:
-    """The answer to one input; every round is one batch."""
+def answered(task: Any, item: Any, parameters: Any) -> TaskResult[Any]:
+    """The result of one input; every round is one batch."""
     rounds = task.run(item, parameters)
-    rows = next(rounds)
+    inputs = next(rounds)
     while True:
-        job = Job(rows)
-        results = {
-            id(row): result for done in task.model.run(job.rows, exclusive=False) for row, result in done.finished
-        }
+        rows = rows_of(Job(len(inputs)), inputs)
+        outputs = {row.index: output for done in task.model.run(rows, exclusive=False) for row, output in done.finished}
         try:
-            rows = rounds.send([results[id(row)] for row in job.rows])
+            inputs = rounds.send([outputs[row.index] for row in rows])
         except StopIteration as end:
-            answer: TaskResult = end.value
-            return answer
+            result: TaskResult[Any] = end.value
+            return result

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.api.schemas import ClassifyParameters
 from service.artifact import Artifact
 from service.errors import InferenceError
 from service.tasks.classification import Classification, scores_of
+from service.tasks.parameters import ClassifyParameters
 from tests.service import doubles
 from tests.service.tasks.rounds import answered
 

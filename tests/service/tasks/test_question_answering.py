@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.api.schemas import AnswerParameters, Question
 from service.artifact import Artifact
 from service.errors import InferenceError, InvalidInput
+from service.tasks.parameters import AnswerParameters, Question
 from service.tasks.question_answering import QuestionAnswering, best_place, best_places, span_logits, spans_inside
 from tests.service import doubles
 from tests.service.tasks.rounds import answered

@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from service.api.schemas import SummarizeParameters
 from service.artifact import Artifact
 from service.runtime.session import Array
+from service.tasks.parameters import SummarizeParameters
 from service.tasks.sentence_scorer import SentenceScorer
 from service.tasks.summarization import Summarization
 from service.text.extractive import FEATURES

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.api.schemas import SummarizeParameters
 from service.artifact import Artifact
 from service.errors import InvalidInput
+from service.tasks.parameters import SummarizeParameters
 from service.tasks.summarization import Summarization
 from tests.service import doubles
 from tests.service.tasks.rounds import answered
