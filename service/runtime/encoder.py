@@ -1,4 +1,4 @@
-"""Encoders: passes narrow or wide by what each costs, and the model of the tasks that need no more than one pass."""
+"""Encoders: passes on one core or on all, whichever costs less, and the model of the tasks that take one pass."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Outputs = TypeVar("Outputs")
 
 
 class Encoder(Generic[Outputs]):
-    """A graph that reads padded texts.
+    """A graph that reads padded texts. `run` may be called from several threads at once.
 
     Passes run side by side on one core each, because together they answer more than one pass on all cores does. A batch
-    that has the machine to itself may take all cores, where that is faster: from a second session, whose copy of the
-    weights that it computes with is what it costs.
+    that has the machine to itself may take all cores, where that is faster. That takes a second session, which keeps
+    its own copy of the weights in memory.
 
-    A narrow pass costs what its thread's CPU clock says: losing the core for a moment is no property of a shape.
+    A single-thread pass is timed by its thread's CPU clock: losing the core for a moment is no property of a shape.
     """
 
     def __init__(
@@ -53,41 +53,49 @@ class Encoder(Generic[Outputs]):
         batch_tokens: int,
         wide_threads: int,
     ) -> None:
-        """`run` makes the pass, on whichever session it is given. `wide_threads` 1: never wide."""
+        """`run` makes a pass on the session that it is given.
+
+        `wide_threads` of the multi-thread session: 0 takes all cores, 1 makes no such session. Raises ArtifactError if
+        the graph cannot be loaded.
+        """
         self._path = path
         self._run = run
         self._vocabulary = int(artifact.config.get("vocab_size") or 2)
         self._wide_threads = wide_threads
-        self.narrow = Session(path)
-        self._wide: Session | None = None
+        self.single_thread = Session(path)
+        self._multi_thread: Session | None = None
         self.cost = CostModel(max_tokens=artifact.max_tokens, batch_tokens=batch_tokens)
-        self._wide_cost = CostModel(max_tokens=artifact.max_tokens, batch_tokens=batch_tokens)
+        self._multi_thread_cost = CostModel(max_tokens=artifact.max_tokens, batch_tokens=batch_tokens)
 
     def run(self, encodings: list[Encoding], *, exclusive: bool) -> Outputs:
-        """One pass over all of them; `alone` says that it has the machine to itself."""
+        """One pass over all of them; `exclusive` if no other batch runs or waits, so that it may take all cores."""
         rows, width = len(encodings), max(map(len, encodings))
-        graph, cost, clock = self.narrow, self.cost, time.thread_time
-        if exclusive and self._wide and self._wide_cost.seconds(rows, width) < cost.seconds(rows, width):
-            graph, cost, clock = self._wide, self._wide_cost, time.perf_counter
+        graph, cost, clock = self.single_thread, self.cost, time.thread_time
+        multi, multi_cost = self._multi_thread, self._multi_thread_cost
+        if exclusive and multi and multi_cost.seconds(rows, width) < cost.seconds(rows, width):
+            graph, cost, clock = multi, multi_cost, time.perf_counter
         began_s = clock()
         outputs = self._run(graph, encodings)
         cost.record(rows, width, clock() - began_s)
         return outputs
 
     def warm_up(self) -> tuple[WarmUps, WarmUps]:
-        """Passes that measure the cost surface: those on one core, and those on all."""
+        """Passes that measure the cost models: those on one core, and those on all."""
         shapes = self.cost.shapes()
-        narrow = [partial(self._measure, self.cost, rows, tokens, wide=False) for rows, tokens in shapes]
+        single_thread = [partial(self._measure, rows, tokens, multi_thread=False) for rows, tokens in shapes]
         if self._wide_threads == 1:
-            return narrow, []
-        exclusive = [partial(self._measure, self._wide_cost, rows, tokens, wide=True) for rows, tokens in shapes]
-        return narrow, [self._load_wide, *exclusive]
+            return single_thread, []
+        multi_thread = [partial(self._measure, rows, tokens, multi_thread=True) for rows, tokens in shapes]
+        return single_thread, [self._load_multi_thread, *multi_thread]
 
-    def _load_wide(self) -> None:
-        self._wide = Session(self._path, threads=self._wide_threads)
+    def _load_multi_thread(self) -> None:
+        self._multi_thread = Session(self._path, threads=self._wide_threads)
 
-    def _measure(self, cost: CostModel, rows: int, tokens: int, *, wide: bool) -> None:
-        graph, clock = (self._wide, time.perf_counter) if wide else (self.narrow, time.thread_time)
+    def _measure(self, rows: int, tokens: int, *, multi_thread: bool) -> None:
+        graph: Session | None = self.single_thread
+        cost, clock = self.cost, time.thread_time
+        if multi_thread:
+            graph, cost, clock = self._multi_thread, self._multi_thread_cost, time.perf_counter
         if graph is None:  # it could not be loaded, which is logged
             return
         ids = array("q", (number % self._vocabulary for number in range(tokens)))
@@ -101,12 +109,15 @@ class Encoder(Generic[Outputs]):
 
 
 class EncoderModel:
-    """An encoder with a head: every row takes one pass. Rows' inputs are Encodings; see `output_arrays`."""
+    """An encoder with a head: every row takes one pass.
+
+    Rows' inputs are Encodings. Their outputs are arrays by the graph's output names; see `output_arrays`.
+    """
 
     max_batch_rows = math.inf
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int, per_token: bool = False) -> None:
-        """`per_token`: outputs are [rows, tokens, ...], and a row's are cut to its length.
+        """`per_token`: outputs are [rows, tokens, ...], and each row's are cut to the row's length.
 
         Raises ArtifactError if the graph does not give what the artifact's task needs of it.
         """
@@ -120,10 +131,10 @@ class EncoderModel:
         self.cost = self._encoder.cost
         self.warm_up = self._encoder.warm_up
         self.labels = self._check(artifact, pad_id)
-        """How many labels the logits are for; 0 where they are for spans."""
+        """Number of labels that the logits are for; 0 for a graph whose outputs are not logits of labels."""
 
     def _check(self, artifact: Artifact, pad_id: int) -> int:
-        graph, encodings = self._encoder.narrow, trial_encodings(artifact)
+        graph, encodings = self._encoder.single_thread, trial_encodings(artifact)
         wanted = _OUTPUTS[artifact.task]
         check_names(graph, inputs=TEXT_INPUTS, outputs=list(wanted))
         outputs = tried(graph, lambda: graph.run_arrays(pad(encodings, pad_id)))
@@ -132,7 +143,7 @@ class EncoderModel:
         return int(outputs["logits"].shape[1]) if "logits" in wanted else 0
 
     def remaining_s(self, inputs: object) -> float:
-        """Nothing: a row is done after its pass."""
+        """0: a row is done after its only pass."""
         del inputs
         return 0.0
 

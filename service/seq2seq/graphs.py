@@ -65,7 +65,7 @@ class Seq2SeqGraphs:
         self._cross = [name for name in self._step.inputs if re.fullmatch(r"past_key_values\.\d+\.encoder\.\w+", name)]
         run = self._encode if self._first is None else self._encode_and_project
         self.encoder = Encoder(artifact.graphs[0], artifact, run, batch_tokens=batch_tokens, wide_threads=wide_threads)
-        self.gives_states = _STATES in self.encoder.narrow.outputs
+        self.gives_states = _STATES in self.encoder.single_thread.outputs
         self._check_names()
         self._heads, self._width = self._sizes(artifact)
         self.vocabulary = self._try(artifact, run)
@@ -77,7 +77,10 @@ class Seq2SeqGraphs:
             raise ArtifactError(
                 f"{self._step.path}: it keeps no caches; export it with them (text2text-generation-with-past)"
             )
-        encoder, crosses = self.encoder.narrow, [name.replace("past_key_values", "present") for name in self._cross]
+        encoder, crosses = (
+            self.encoder.single_thread,
+            [name.replace("past_key_values", "present") for name in self._cross],
+        )
         check_names(encoder, inputs=TEXT_INPUTS, outputs=crosses if self._first is None else [_STATES])
         given = _STATIC_INPUTS if "positions" in self._step.inputs else _GROWING_INPUTS
         presents = [name.replace("past_key_values", "present") for name in self._past]
@@ -87,7 +90,7 @@ class Seq2SeqGraphs:
 
     def _try(self, artifact: Artifact, run: Callable[[Session, list[Encoding]], Sources]) -> int:
         """The logits of a first step; raises ArtifactError if it fails, or if they are not for the vocabulary."""
-        sources = tried(self.encoder.narrow, lambda: run(self.encoder.narrow, trial_encodings(artifact)))
+        sources = tried(self.encoder.single_thread, lambda: run(self.encoder.single_thread, trial_encodings(artifact)))
         first = [self._start] * TRIAL_ROWS
         logits = tried(self._step, lambda: self.steps(sources, 1).run(first, [0] * TRIAL_ROWS))
         sizes = [artifact.config.get(name) for name in ("decoder_vocab_size", "vocab_size")]

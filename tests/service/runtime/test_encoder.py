@@ -22,8 +22,8 @@ from tests.service.scheduling.doubles import SubmittedJob
 ROWS = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=20), min_size=1, max_size=8)
 SHAPE = (2, 16)
 LEARNT = 128
-NARROW_S, WIDE_S, TOO_MUCH_S = 60e-3, 30e-3, 90e-3
-"""What passes are said to cost; in truth it is less by far, so that the surface of the graph that ran falls."""
+SINGLE_S, MULTI_S, TOO_MUCH_S = 60e-3, 30e-3, 90e-3
+"""Seconds of a pass that the cost models are given; a real pass takes far less, so the model of the session that ran falls."""
 
 
 def encoding(ids: list[int]) -> Encoding:
@@ -104,15 +104,15 @@ def test_a_model_runs_from_several_threads_at_once(classifier: EncoderModel) -> 
     assert wrong == []
 
 
-# --- Narrow and wide -------------------------------------------------------------------------------------------------
+# --- One thread and many ---------------------------------------------------------------------------------------------
 
 
-def said_to_cost(folder: Path, *, narrow_s: float, wide_s: float, wide_threads: int = 2) -> EncoderModel:
-    """A model with its wide graph loaded, whose passes are said to cost so much."""
+def with_costs(folder: Path, *, single_s: float, multi_s: float, wide_threads: int = 2) -> EncoderModel:
+    """A model with both sessions loaded, whose cost models know these seconds."""
     model = made(folder, wide_threads=wide_threads)
     for load in model.warm_up()[1][:1]:
         load()
-    for cost, seconds in ((model.cost, narrow_s), (model._encoder._wide_cost, wide_s)):
+    for cost, seconds in ((model.cost, single_s), (model._encoder._multi_thread_cost, multi_s)):
         for rows, tokens in cost.shapes():
             cost.measured(rows, tokens, seconds)
     return model
@@ -120,48 +120,48 @@ def said_to_cost(folder: Path, *, narrow_s: float, wide_s: float, wide_threads: 
 
 def graphs_used(model: EncoderModel, *, exclusive: bool) -> set[str]:
     """Whose cost the passes of SHAPE taught something."""
-    before = model.cost.seconds(*SHAPE), model._encoder._wide_cost.seconds(*SHAPE)
+    before = model.cost.seconds(*SHAPE), model._encoder._multi_thread_cost.seconds(*SHAPE)
     for _ in range(LEARNT):
         run(model, [encoding([5] * SHAPE[1])] * SHAPE[0], exclusive=exclusive)
-    after = model.cost.seconds(*SHAPE), model._encoder._wide_cost.seconds(*SHAPE)
-    return {name for name, old, new in zip(("narrow", "wide"), before, after, strict=True) if new != old}
+    after = model.cost.seconds(*SHAPE), model._encoder._multi_thread_cost.seconds(*SHAPE)
+    return {name for name, old, new in zip(("single", "multi"), before, after, strict=True) if new != old}
 
 
 @pytest.mark.parametrize(
-    ("exclusive", "wide_s", "used"),
-    [(True, WIDE_S, "wide"), (True, TOO_MUCH_S, "narrow"), (False, WIDE_S, "narrow")],
-    ids=["alone and cheaper", "alone but dearer", "in company"],
+    ("exclusive", "multi_s", "used"),
+    [(True, MULTI_S, "multi"), (True, TOO_MUCH_S, "single"), (False, MULTI_S, "single")],
+    ids=["exclusive and cheaper", "exclusive but dearer", "not exclusive"],
 )
-def test_a_pass_is_wide_only_alone_and_where_that_is_cheaper(
-    zoo: Path, exclusive: bool, wide_s: float, used: str
+def test_a_pass_takes_all_cores_only_if_exclusive_and_where_that_is_cheaper(
+    zoo: Path, exclusive: bool, multi_s: float, used: str
 ) -> None:
-    model = said_to_cost(zoo / "moods", narrow_s=NARROW_S, wide_s=wide_s)
+    model = with_costs(zoo / "moods", single_s=SINGLE_S, multi_s=multi_s)
     assert graphs_used(model, exclusive=exclusive) == {used}
 
 
-def test_one_thread_is_never_wide(zoo: Path) -> None:
-    model = said_to_cost(zoo / "moods", narrow_s=NARROW_S, wide_s=WIDE_S, wide_threads=1)
-    assert graphs_used(model, exclusive=True) == {"narrow"}
+def test_one_thread_makes_no_multi_thread_session(zoo: Path) -> None:
+    model = with_costs(zoo / "moods", single_s=SINGLE_S, multi_s=MULTI_S, wide_threads=1)
+    assert graphs_used(model, exclusive=True) == {"single"}
     assert model.warm_up()[1] == []
 
 
-def test_before_its_warm_up_no_pass_is_wide(zoo: Path) -> None:
+def test_before_the_warm_up_no_pass_takes_all_cores(zoo: Path) -> None:
     model = made(zoo / "moods", wide_threads=2)
     for rows, tokens in model.cost.shapes():
-        model.cost.measured(rows, tokens, NARROW_S)
-    assert model._encoder._wide_cost.seconds(*SHAPE) < model.cost.seconds(*SHAPE)
-    assert graphs_used(model, exclusive=True) == {"narrow"}
+        model.cost.measured(rows, tokens, SINGLE_S)
+    assert model._encoder._multi_thread_cost.seconds(*SHAPE) < model.cost.seconds(*SHAPE)
+    assert graphs_used(model, exclusive=True) == {"single"}
 
 
 @pytest.mark.parametrize("name", ["qa", "sentiment"])
-def test_wide_and_narrow_are_the_same_bits(name: str) -> None:
+def test_both_sessions_give_the_same_bits(name: str) -> None:
     """Of the default models: the toys' whole numbers would hide another order of sums."""
     folder = ARTIFACTS / name
-    narrow, wide = made(folder), said_to_cost(folder, narrow_s=NARROW_S, wide_s=WIDE_S)
+    single, multi = made(folder), with_costs(folder, single_s=SINGLE_S, multi_s=MULTI_S)
     tokenizer = Tokenizer(folder)
     encodings = [tokenizer.encode("A charming film, and often a moving one. " * 9, size) for size in (7, 40, 64, 64)]
-    assert wide._encoder._wide_cost.seconds(4, 64) < wide.cost.seconds(4, 64), "or it would not be wide"
-    for mine, other in zip(run(narrow, encodings), run(wide, encodings, exclusive=True), strict=True):
+    assert multi._encoder._multi_thread_cost.seconds(4, 64) < multi.cost.seconds(4, 64), "or one core would be taken"
+    for mine, other in zip(run(single, encodings), run(multi, encodings, exclusive=True), strict=True):
         assert mine.keys() == other.keys()
         for output, values in mine.items():
             assert np.array_equal(values, other[output])
@@ -169,11 +169,11 @@ def test_wide_and_narrow_are_the_same_bits(name: str) -> None:
 
 def test_a_warm_up_fills_the_surfaces(zoo: Path) -> None:
     model = made(zoo / "moods", wide_threads=2)
-    narrow, wide = model.warm_up()
+    single, multi = model.warm_up()
     shapes = list(model.cost.shapes())
-    assert (len(narrow), len(wide)) == (len(shapes), len(shapes) + 1), "the first loads the graph"
+    assert (len(single), len(multi)) == (len(shapes), len(shapes) + 1), "the first loads the graph"
     nothing = CostModel(max_tokens=128, batch_tokens=256)
-    for surface, warm_ups in ((model.cost, narrow), (model._encoder._wide_cost, wide)):
+    for surface, warm_ups in ((model.cost, single), (model._encoder._multi_thread_cost, multi)):
         for warm_up in warm_ups:
             warm_up()
         for shape in shapes:
