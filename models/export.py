@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from optimum.exporters.onnx import main_export
 from transformers import AutoConfig, AutoTokenizer, MarianTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
+from models.fuse.inputs import end_token
 from models.graph import Graph
+from models.quantize.comparison import open_graph, random_feed
 from models.shapes import settle_shapes
 from models.split import split_seq2seq
 from service.marian import marian_tokenizer
@@ -22,6 +25,10 @@ OPTIMUM_TASKS = {
     "question-answering": "question-answering",
     "summarization": "text2text-generation-with-past",
 }
+
+
+class ExportError(RuntimeError):
+    """The exported graph, its shapes settled, computes something else than Optimum's."""
 
 
 class NoFastTokenizer(ValueError):
@@ -44,6 +51,17 @@ def _save_tokenizer(source: str, out: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def _check(optimum: Path, out: Path, vocabulary: int) -> None:
+    """Compare both graphs on random tokens; raises ExportError."""
+    sessions = [open_graph(path) for path in (optimum, out)]
+    feed = random_feed(sessions[0], vocabulary, 3, 12, end=end_token(Graph.load(optimum)))
+    for value, wanted, found in zip(
+        sessions[0].get_outputs(), *(session.run(None, feed) for session in sessions), strict=True
+    ):
+        if wanted.shape != found.shape or not np.allclose(wanted, found, rtol=1e-3, atol=1e-4):
+            raise ExportError(f"{value.name} differs between Optimum's graph and the one whose shapes are settled")
+
+
 def _max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
     """The longest input, in tokens, by the position table and by what the tokenizer was saved with."""
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
@@ -60,7 +78,7 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
     and write).
 
     Raises KeyError for an unknown task, NoFastTokenizer, ArtifactError (a Marian that `marian_tokenizer` cannot read),
-    SplitError, and what Optimum raises for an architecture that it doesn't know.
+    SplitError, ExportError, and what Optimum raises for an architecture that it doesn't know.
     """
     optimum_task = OPTIMUM_TASKS[task]
     out.mkdir(parents=True, exist_ok=True)
@@ -78,6 +96,7 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
             graph = Graph.load(written / "model.onnx")
             settle_shapes(graph)
             graph.save(out / "model.onnx")
+            _check(written / "model.onnx", out / "model.onnx", AutoConfig.from_pretrained(source).vocab_size)
         if (written / "generation_config.json").is_file():
             shutil.copy(written / "generation_config.json", out)
     config = AutoConfig.from_pretrained(source)

@@ -119,6 +119,11 @@ class Artifact:
         """Whether each label is decided on its own (sigmoid), by transformers' problem_type."""
         return self.config.get("problem_type") == "multi_label_classification"
 
+    @property
+    def regression(self) -> bool:
+        """Whether the head's outputs are numbers rather than labels' scores, by transformers' problem_type."""
+        return self.config.get("problem_type") == "regression"
+
     @cached_property
     def max_tokens(self) -> int:
         """Tokens of one row that the model reads, special tokens included."""

@@ -44,7 +44,9 @@ ModelName = Annotated[
 class ClassifyParameters(_Strict):
     top_k: int | None = Field(None, ge=1, description="Labels to give, best first; all if left out.")
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
-        None, description="From logits to scores; if left out softmax, or sigmoid where several labels may hold."
+        None,
+        description="From logits to scores; if left out softmax, sigmoid where several labels may hold or there is "
+        "only one, and none for a regression model, which answers its number.",
     )
 
 
@@ -122,7 +124,7 @@ class _Result(BaseModel):
 
 class LabelScore(BaseModel):
     label: str
-    score: float
+    score: float = Field(description="From 0 to 1; any number from a regression model or with function_to_apply none.")
 
 
 class Classification(_Result):

@@ -37,8 +37,18 @@ def _sigmoid(logit: float) -> float:
     return exponent / (1 + exponent)
 
 
+def default_function(artifact: Artifact) -> Function:
+    """What turns the head's logits into scores when a request does not say, as transformers' pipeline chooses it.
+
+    A regression head's logits are its numbers already, one or several.
+    """
+    if artifact.regression:
+        return "none"
+    return "sigmoid" if artifact.multi_label or len(artifact.labels) == 1 else "softmax"
+
+
 class Classification:
-    """Classifies texts with one model; the head's kind (one label or several) comes from its configuration."""
+    """Classifies texts with one model; what its scores are comes from its configuration."""
 
     route = "classify"
 
@@ -47,8 +57,7 @@ class Classification:
         self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self._labels = artifact.labels
         self._max_tokens = artifact.max_tokens
-        several = artifact.multi_label or len(self._labels) == 1
-        self._function: Function = "sigmoid" if several else "softmax"
+        self._function = default_function(artifact)
 
     def prepare(self, text: str, parameters: ClassifyParameters) -> tuple[Encoding, list[tuple[Encoding, int]]]:
         """What `finish` wants back, and the rows to run."""
