@@ -9,6 +9,7 @@ from typing import Any
 from models import commands
 from models.artifact import ARTIFACTS
 from models.distil.options import Lesson
+from models.errors import told_in_one_line
 from models.own.options import Options
 
 
@@ -80,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     add = kinds.add_parser("add", help=commands.add.__doc__)
     add.add_argument("source", help="Hub id or folder of a transformers model")
     add.add_argument("--name", required=True, help="what requests will call it")
-    add.add_argument("--data", type=Path, help="rows to score on, .jsonl or .jsonl.xz in the recipes' fields")
+    add.add_argument(
+        "--data", type=Path, help="rows to score on: .jsonl(.xz) in the recipes' fields, or .csv of texts and labels"
+    )
     add.add_argument("--tolerance", type=float, default=0.5, help="points that int8 may lose on them")
     speed = kinds.add_parser("speed", help=commands.speed.__doc__)
     speed.add_argument("folder", type=Path, help="an fp32 artifact, as `export` makes it")
@@ -92,9 +95,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Run one command."""
+    """Run one command; what a user can mend is told in one line."""
     arguments = vars(_parser().parse_args())
-    getattr(commands, arguments.pop("command"))(**arguments)
+    with told_in_one_line():
+        getattr(commands, arguments.pop("command"))(**arguments)
 
 
 if __name__ == "__main__":

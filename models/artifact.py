@@ -7,11 +7,32 @@ import json
 from pathlib import Path
 from typing import Any
 
+from models.errors import BadOption, NameTaken
 from models.recipe import Recipe, load_recipe
 from service.artifact import Artifact
+from service.config import Settings
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 _SUMS = "SHA256SUMS"
+
+
+def own_target(name: str) -> Path:
+    """The folder of a model of one's own that requests will call `name`, where the server finds it.
+
+    Raises BadOption for a name that is no folder's or no request's, NameTaken.
+    """
+    if not name or name != name.strip() or name.startswith(".") or not name.isprintable() or set(name) & set("/\\,"):
+        raise BadOption(
+            f"{name!r} is no name for a model: it is a folder's, without slash, backslash or comma, and neither begins "
+            "with a dot nor begins or ends with a space"
+        )
+    if len(name.encode()) > 255:
+        raise BadOption(f"a model's name has 255 bytes at most, this one {len(name.encode())}")
+    settings = Settings()
+    for folder in settings.model_folders():
+        if (folder / name).exists():
+            raise NameTaken(f"{folder / name} is there already; take another name or remove it")
+    return settings.own_models_dir / name
 
 
 def finish_artifact(folder: Path, metrics: dict[str, Any], card: str) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from models.artifact import ARTIFACTS, finish_artifact, model_card
+from models.artifact import finish_artifact, model_card, own_target
 from models.distil.options import Lesson
 from models.distil.options import Options as Smaller
+from models.errors import Missing
 from models.own.options import OWN_BASE, Options
+from models.own.plan import read_split
 from models.recipe import Recipe, load_recipe
 from models.rows import Row, read_rows, references_of, source_of
-from service.artifact import Artifact
+from models.rows_to_score import rows_to_score
+from models.source import check_source
+from service.artifact import Artifact, task_of
 
 
 def finetune(
@@ -30,28 +34,34 @@ def finetune(
 
 def finetune_own(own: Options, *, runs: Path) -> None:
     """Make somebody's own classifier and put it where it is served, or with no name to serve it as beside its run."""
+    target = runs / own.name / "int8" / own.name if own.serve_as is None else own_target(own.serve_as)
+    check_source(own.base)
+    split = read_split(own)
     from models.own.run import make_classifier
 
-    target = (runs / own.name / "int8" if own.serve_as is None else ARTIFACTS) / own.name
-    made = make_classifier(own, runs=runs, target=target)
+    made = make_classifier(own, runs=runs, target=target, split=split)
     print(f"artifact: {made}" + ("" if own.serve_as is None else f"; a server started from now on has {own.name!r}"))
 
 
 def export(recipe: str, *, runs: Path) -> None:
     """Export the trained model to fp32 ONNX in runs/NAME/fp32."""
-    from models.export import export_model
-
     plan = load_recipe(recipe)
     trained = runs / plan.name / plan.stages[-1].name / "final"
+    if not (trained / "config.json").is_file():
+        raise Missing(f"no trained model in {trained}: python -m models finetune {recipe} makes it")
+    from models.export import export_model
+
     serving = {**plan.serving, "precision": "fp32"}
     print(f"exported: {export_model(str(trained), _fp32(plan, runs), plan.task, serving=serving)}")
 
 
 def quantize(recipe: str, *, data: Path, runs: Path, limit: int | None, artifacts: Path) -> None:
     """Make the int8 artifact of a recipe, unless it loses more than the recipe allows."""
+    plan = load_recipe(recipe)
+    if not _fp32(plan, runs).is_dir():
+        raise Missing(f"no exported model in {_fp32(plan, runs)}: python -m models export {recipe} makes it")
     from models.evaluate import quantize_scored
 
-    plan = load_recipe(recipe)
     rows = evaluation_rows(plan, data, limit)
     target = artifacts / plan.name
     allowed = plan.evaluation.tolerance
@@ -62,9 +72,9 @@ def quantize(recipe: str, *, data: Path, runs: Path, limit: int | None, artifact
 
 def evaluate(name: str, *, data: Path, limit: int | None, artifacts: Path, write: bool) -> None:
     """Score a recipe's artifact as it is served, against the recipe's bars."""
+    plan = load_recipe(name)
     from models.evaluate import evaluate as score
 
-    plan = load_recipe(name)
     folder = artifacts / plan.name
     scores, how = score(folder, evaluation_rows(plan, data, limit))
     for measure, value in scores.items():
@@ -118,9 +128,14 @@ def speed(folder: Path, *, repeats: int, longest: int) -> None:
 
 def add(source: str, *, name: str, data: Path | None, tolerance: float) -> None:
     """Export, quantize and (with rows to score on) evaluate somebody's model, and put it beside the others."""
+    target = own_target(name)
+    config = check_source(source)
+    if data is not None and config is not None:
+        rows_to_score(data, task_of(config, source), config)  # before minutes go by
     from models.add import add_model
 
-    print(f"artifact: {add_model(source, ARTIFACTS / name, data=data, tolerance=tolerance)}")
+    print(f"artifact: {add_model(source, target, data=data, tolerance=tolerance)}")
+    print(f"a server started from now on has {name!r}")
 
 
 def distil(recipe: str, *, layers: int, **asked: Any) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from optimum.exporters.onnx import main_export
 from transformers import AutoConfig, AutoTokenizer, MarianTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
+from models.errors import WorkshopError
 from models.fuse.inputs import end_token
 from models.graph import Graph
 from models.quantize.comparison import open_graph, random_feed
@@ -27,11 +28,11 @@ OPTIMUM_TASKS = {
 }
 
 
-class ExportError(RuntimeError):
-    """The exported graph, its shapes settled, computes something else than Optimum's."""
+class ExportError(WorkshopError, RuntimeError):
+    """Optimum cannot export the model, or its graph, once shapes are settled, computes something else."""
 
 
-class NoFastTokenizer(ValueError):
+class NoFastTokenizer(WorkshopError, ValueError):
     """The model has no tokenizer that can be written as tokenizer.json."""
 
 
@@ -78,7 +79,7 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
     and write).
 
     Raises KeyError for an unknown task, NoFastTokenizer, ArtifactError (a Marian that `marian_tokenizer` cannot read),
-    SplitError, ExportError, and what Optimum raises for an architecture that it doesn't know.
+    SplitError, and ExportError, for an architecture that Optimum doesn't know too.
     """
     optimum_task = OPTIMUM_TASKS[task]
     out.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,12 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
             # The tracer warns of every Python branch in the model, and of its own age.
             warnings.simplefilter("ignore")
             # No post-processing: it would merge the decoders into a file nobody reads.
-            main_export(source, written, task=optimum_task, framework="pt", do_validation=False, no_post_process=True)
+            try:
+                main_export(
+                    source, written, task=optimum_task, framework="pt", do_validation=False, no_post_process=True
+                )
+            except (KeyError, ValueError) as error:
+                raise ExportError(f"{source}: Optimum cannot export it: {str(error).partition(chr(10))[0]}") from error
         if task == "summarization":
             split_seq2seq(written, out)
         else:

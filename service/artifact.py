@@ -168,12 +168,16 @@ class Artifact:
                     raise ArtifactError(f"{path}: does not match SHA256SUMS; fetch the folder again")
 
 
-def find_artifacts(folder: Path, names: tuple[str, ...] = ()) -> list[Artifact]:
-    """The artifacts under `folder`, by name; all of them when `names` is empty.
+def find_artifacts(folder: Path, names: tuple[str, ...] = (), *, more: tuple[Path, ...] = ()) -> list[Artifact]:
+    """The artifacts under `folder`, by name, then those under `more`; all of them when `names` is empty.
 
-    Raises ArtifactError when a name has no folder, or there is nothing at all.
+    Of several with one name the first is taken. Folders of `more` may be missing. Raises ArtifactError when a name has
+    no folder, or there is nothing at all.
     """
-    found = {path.parent.name: Artifact(path.parent) for path in sorted(folder.glob("*/config.json"))}
+    found: dict[str, Artifact] = {}
+    for each in (folder, *more):
+        for path in sorted(each.glob("*/config.json")):
+            found.setdefault(path.parent.name, Artifact(path.parent))
     missing = [name for name in names if name not in found]
     if missing:
         raise ArtifactError(f"{folder}: no model named {', '.join(missing)}; there are: {', '.join(found) or 'none'}")

@@ -29,7 +29,7 @@ _TASKS = {
 
 
 class Registry:
-    """Loads every model under the settings' folder, and the engine that asks them."""
+    """Loads every model under the settings' folders, and the engine that asks them."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises ArtifactError if there is nothing to serve, or a folder cannot be served."""
@@ -40,7 +40,8 @@ class Registry:
         self._engine = Engine(settings, threads=self.threads)
         self._scheduler = self._engine.scheduler
         self._unwatch: Callable[[], None] = lambda: None
-        artifacts = find_artifacts(settings.models_dir, settings.model_names())
+        first, *more = settings.model_folders()
+        artifacts = find_artifacts(first, settings.model_names(), more=tuple(more))
         with ThreadPoolExecutor(self.threads) as pool:
             self.models = {served.artifact.name: served for served in pool.map(self._load, artifacts)}
         urgency = Urgency()

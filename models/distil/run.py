@@ -16,6 +16,7 @@ from models.distil.layers import keep_layers, kept_layers
 from models.distil.options import Options
 from models.distil.plan import student_recipe
 from models.distil.teacher import Teacher
+from models.errors import BadOption, Missing, NameTaken
 from models.evaluate import quantize_scored
 from models.export import export_model
 from models.finetune.run import final_of, finetune_stage
@@ -64,10 +65,10 @@ def trained_model(recipe: Recipe, *, data: Path, runs: Path) -> Trained:
     Raises FileNotFoundError when there is none, ValueError for an encoder-decoder.
     """
     if recipe.task not in _HEADS:
-        raise ValueError(f"{recipe.name}: an encoder with a head can be made smaller, a model for {recipe.task} cannot")
+        raise BadOption(f"{recipe.name}: an encoder with a head can be made smaller, a model for {recipe.task} cannot")
     folder = final_of(recipe, recipe.stages[-1], runs)
     if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"no trained model in {folder}: python -m models finetune {recipe.name} makes it")
+        raise Missing(f"no trained model in {folder}: python -m models finetune {recipe.name} makes it")
     return Trained(recipe, folder, data, runs)
 
 
@@ -104,9 +105,9 @@ def make_smaller(teacher: Trained, smaller: Smaller, options: Options, *, rows: 
     loses more than it may; the training is then kept.
     """
     if options.name == teacher.recipe.name:
-        raise ValueError(f"{options.name} is the model that it is made from; take another --as")
+        raise BadOption(f"{options.name} is the model that it is made from; take another --as")
     if target.exists():
-        raise FileExistsError(f"{target} is there already; take another --as or remove it")
+        raise NameTaken(f"{target} is there already; take another --as or remove it")
     plan = student_recipe(teacher.recipe, options, smaller.made_from)
     run = teacher.runs / plan.name
     weights = hashlib.sha256((teacher.folder / "model.safetensors").read_bytes()).hexdigest()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer
-
+from models.errors import WorkshopError
 from models.finetune.held_out import balance, held_out_rows, without
 from models.own.options import Options
+from models.own.table import guess_columns, labelled_rows, read_table
 from models.recipe import Evaluation, HeldOut, Recipe, Source, Stage, Training
 from models.rows import Row
 
 TRAIN, TEST = "train.jsonl", "test.jsonl"
+SEED = 13
 _SHARE = 0.1
 _FEWEST_ROWS = 20
 _RARE_ROWS = 10
@@ -22,7 +23,7 @@ _NARROW = 512
 _RATES = {True: 1e-4, False: 3e-5}
 
 
-class TooFewRows(ValueError):
+class TooFewRows(WorkshopError, ValueError):
     """Nothing can be learnt, or nothing can be measured."""
 
 
@@ -46,14 +47,31 @@ def split_rows(rows: list[Row], test: list[Row] | None, seed: int) -> Split:
     Raises TooFewRows.
     """
     if len(rows) < _FEWEST_ROWS or len(balance(rows)) <= 1:
-        raise TooFewRows(f"{len(rows)} rows of {len(balance(rows))} labels: too few to learn from and to measure")
+        raise TooFewRows(
+            f"{len(rows)} rows of {len(balance(rows))} labels: too few to learn from and to measure; "
+            f"{_FEWEST_ROWS} rows and 2 labels are the least, hundreds are better"
+        )
     plan = HeldOut(rows=max(2, int(len(rows) * _SHARE)), seed=seed)
     scored = held_out_rows(rows, plan) if test is None else test
+    if not scored:
+        raise TooFewRows(
+            f"{len(balance(rows))} labels in {len(rows)} rows: none can be spared for a test; is it the labels' column?"
+        )
     split = Split(without(rows, scored, plan), scored)
     unknown = set(balance(scored)) - set(split.labels)
     if unknown:
         raise TooFewRows(f"labels without a row to learn from: {', '.join(sorted(unknown))}")
     return split
+
+
+def read_split(own: Options) -> Split:
+    """The user's rows, split; says what was read and which columns are which. Raises UnclearTable, TooFewRows."""
+    rows = read_table(own.data)
+    columns = guess_columns(rows, text=own.text, label=own.label)
+    usable = labelled_rows(rows, columns)
+    print(f"{own.data}: {len(rows):,} rows, {len(usable):,} of them with text and label; {columns}")
+    test = labelled_rows(read_table(own.test), columns) if own.test is not None else None
+    return split_rows(usable, test, SEED)
 
 
 def balance_table(split: Split) -> str:
@@ -69,6 +87,8 @@ def balance_table(split: Split) -> str:
 
 def _longest_tokens(base: str, rows: list[Row]) -> int:
     """So many that 99 of 100 texts fit whole, in multiples of 8."""
+    from transformers import AutoTokenizer
+
     encodings = AutoTokenizer.from_pretrained(base)([row["text"] for row in rows])["input_ids"]
     lengths = sorted(map(len, encodings))
     fits = lengths[int(0.99 * (len(lengths) - 1))]
@@ -77,6 +97,8 @@ def _longest_tokens(base: str, rows: list[Row]) -> int:
 
 def plan_for(own: Options, split: Split, *, seed: int) -> Recipe:
     """The recipe: one stage, at most the user's epochs, stopped by a tenth of the training rows."""
+    from transformers import AutoConfig
+
     base, source = own.base, own.data.name
     shape: Any = AutoConfig.from_pretrained(base)
     training = Training(

@@ -10,32 +10,22 @@ from typing import Any
 import torch
 
 from models.artifact import finish_artifact
+from models.errors import NameTaken
 from models.evaluate import quantize_scored
 from models.export import export_model
 from models.finetune.run import finetune_recipe
 from models.own.card import PICTURE, given_labels, own_card, score_table, wanted_labels
 from models.own.options import Options
 from models.own.picture import confusion_picture
-from models.own.plan import TEST, TRAIN, Split, balance_table, plan_for, split_rows
-from models.own.table import guess_columns, labelled_rows, read_table
+from models.own.plan import SEED, TEST, TRAIN, Split, balance_table, plan_for, read_split
 from models.recipe import Recipe
 from models.rows import Row
 from models.run_folder import keep_plan
 from models.served import scores_by_label, served_results
 from service.artifact import Artifact
 
-_SEED = 13
 _LOST_POINTS = 0.5
 _LOST_ROWS = 2
-
-
-def _read(own: Options) -> Split:
-    rows = read_table(own.data)
-    columns = guess_columns(rows, text=own.text, label=own.label)
-    usable = labelled_rows(rows, columns)
-    print(f"{own.data}: {len(rows):,} rows, {len(usable):,} of them with text and label; {columns}")
-    test = labelled_rows(read_table(own.test), columns) if own.test is not None else None
-    return split_rows(usable, test, _SEED)
 
 
 def _write(rows: list[Row], path: Path) -> None:
@@ -58,21 +48,23 @@ def _draw_and_describe(target: Path, plan: Recipe, split: Split, metrics: dict[s
     finish_artifact(target, metrics, own_card(plan, metrics, balance_table(split), table, several=several))
 
 
-def make_classifier(own: Options, *, runs: Path, target: Path) -> Path:
+def make_classifier(own: Options, *, runs: Path, target: Path, split: Split | None = None) -> Path:
     """Make the int8 artifact `target`; return it. A run that was cut off goes on from its last checkpoint.
 
-    Raises UnclearTable, TooFewRows, OtherRun, FileExistsError when the name is taken, and QuantizationLoss when int8
+    `split` is what `read_split` gives, if it was read already.
+
+    Raises UnclearTable, TooFewRows, OtherRun, NameTaken when the name is taken, and QuantizationLoss when int8
     loses more than half a point, or two test rows where those are more.
     """
     if target.exists():
-        raise FileExistsError(f"{target} is there already; take another --serve-as or remove it")
-    split = _read(own)
+        raise NameTaken(f"{target} is there already; take another --serve-as or remove it")
+    split = split or read_split(own)
     print(balance_table(split))
     run = runs / own.name
     data = run / "data"
     _write(split.train, data / TRAIN)
     _write(split.test, data / TEST)
-    plan = plan_for(own, split, seed=_SEED)
+    plan = plan_for(own, split, seed=SEED)
     keep_plan(run, {"recipe": plan.model_dump(mode="json"), "sha256": _sums(data)})
     trained = finetune_recipe(plan, base=own.base, data=data, runs=runs)
     fp32 = export_model(str(trained), run / "fp32" / own.name, plan.task, serving={"precision": "fp32"})

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, DataCollatorWithPadding
 
 from models.distil.options import Options
 from models.distil.run import Smaller, Trained, make_smaller
+from models.errors import BadOption
 from models.finetune import answering, classification
 from models.finetune.trainer import Features
 from models.prune.importance import importances, least
@@ -52,7 +53,7 @@ def prune(
     UnknownArchitecture, and ValueError for shares that leave nothing.
     """
     if not (0 <= heads < 1 and 0 <= columns < 1):
-        raise ValueError(f"{heads:g} of the heads and {columns:g} of the columns: shares of 0 up to 1 are wanted")
+        raise BadOption(f"{heads:g} of the heads and {columns:g} of the columns: shares of 0 up to 1 are wanted")
     config = teacher.load().config
     fewer_heads = min(round(config.num_attention_heads * heads), config.num_attention_heads - 1)
 

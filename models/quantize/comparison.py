@@ -10,6 +10,7 @@ from time import perf_counter
 import numpy as np
 import onnxruntime
 
+from models.errors import WorkshopError
 from models.fuse.inputs import end_token
 from models.graph import Array, Graph
 
@@ -18,7 +19,7 @@ Feed = dict[str, Array]
 _ROWS, _TOKENS, _PAST, _ROOM, _REPEATS = 8, 32, 8, 16, 7
 
 
-class OtherShape(RuntimeError):
+class OtherShape(WorkshopError, RuntimeError):
     """The int8 graph computes something else: an output has another shape."""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from models.errors import Missing
 from models.quantize.comparison import open_graph, random_feed, seconds, vocabulary_size
 from models.quantize.rewrite import quantize_graph
 
@@ -41,7 +42,7 @@ def measure_speed(fp32: Path, *, repeats: int = 30, longest: int = 128) -> list[
     """
     graphs = sorted(fp32.glob("*.onnx"), reverse=True)
     if not graphs:
-        raise FileNotFoundError(f"{fp32} holds no .onnx file: export the model first")
+        raise Missing(f"{fp32} holds no .onnx file: export the model first")
     return [speed for graph in graphs for speed in _measure(graph, repeats, longest)]
 
 
