@@ -27,9 +27,10 @@ def finetune(
     if recipe is None or task is not None:
         finetune_own(Options(data=data, base=base or OWN_BASE, **own), runs=runs)
         return
+    plan = load_recipe(recipe)
     from models.finetune.run import finetune_recipe
 
-    print(f"trained: {finetune_recipe(load_recipe(recipe), base=base, data=data, runs=runs)}")
+    print(f"trained: {finetune_recipe(plan, base=base, data=data, runs=runs)}")
 
 
 def finetune_own(own: Options, *, runs: Path) -> None:
@@ -73,10 +74,11 @@ def quantize(recipe: str, *, data: Path, runs: Path, limit: int | None, artifact
 def evaluate(name: str, *, data: Path, limit: int | None, artifacts: Path, write: bool) -> None:
     """Score a recipe's artifact as it is served, against the recipe's bars."""
     plan = load_recipe(name)
+    rows = evaluation_rows(plan, data, limit)
     from models.evaluate import evaluate as score
 
     folder = artifacts / plan.name
-    scores, how = score(folder, evaluation_rows(plan, data, limit))
+    scores, how = score(folder, rows)
     for measure, value in scores.items():
         bar = plan.evaluation.bars.get(measure)
         said = "" if bar is None else f"  (bar {bar:g}: {'reached' if value >= bar else 'MISSED'})"
@@ -186,6 +188,4 @@ def report(*, artifacts: Path, to: Path | None) -> None:
 
 
 def _fp32(plan: Recipe, runs: Path) -> Path:
-    folder = runs / plan.name / "fp32" / plan.name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return folder
+    return runs / plan.name / "fp32" / plan.name

@@ -166,7 +166,7 @@ def load_recipe(name_or_path: str) -> Recipe:
     try:
         return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BadRecipe(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3]]
+        raise BadRecipe(f"{path}: {'; '.join(faults)}") from error
     except ValueError as error:  # no TOML, no UTF-8
         raise BadRecipe(f"{path}: {error}") from error

@@ -208,6 +208,14 @@ def test_names_choose_and_missing_ones_are_told(zoo: Path) -> None:
         find_artifacts(zoo, ("x", "moods", "y"))
 
 
+def test_further_folders_come_after_and_change_no_name(zoo: Path, tmp_path: Path) -> None:
+    toys.classifier(tmp_path / "moods")
+    toys.classifier(tmp_path / "aardvark")
+    found = find_artifacts(zoo, more=(tmp_path, tmp_path / "missing"))
+    assert [each.name for each in found] == ["moods", "reader", "topics", "writer", "aardvark"]
+    assert [each.folder.parent for each in found] == [zoo] * 4 + [tmp_path]
+
+
 @pytest.mark.parametrize("folder", ["", "missing"])
 def test_a_folder_without_models_is_refused(tmp_path: Path, folder: str) -> None:
     with pytest.raises(ArtifactError, match="no models"):
