@@ -30,16 +30,30 @@ def _nothing() -> None:
     pass
 
 
+def _unknown() -> str:
+    return "it was still being worked on"
+
+
 class Computation:
     """An answer in the making, and who waits for it. Lives on the event loop."""
 
-    __slots__ = ("_outcome", "_sleepers", "abandon", "key", "waiting", "watch", "watched", "written")
+    __slots__ = ("_outcome", "_sleepers", "abandon", "key", "stage", "waiting", "watch", "watched", "written")
 
-    def __init__(self, key: Hashable, abandon: Callable[[], None], watch: Callable[[], None] = _nothing) -> None:
-        """`abandon` is called when nobody waits any more, `watch` when somebody wants to see it being written."""
+    def __init__(
+        self,
+        key: Hashable,
+        abandon: Callable[[], None],
+        watch: Callable[[], None] = _nothing,
+        stage: Callable[[], str] = _unknown,
+    ) -> None:
+        """`abandon` is called when nobody waits any more, `watch` when somebody wants to see it being written.
+
+        `stage` says what it waits for, to whom gives up.
+        """
         self.key = key
         self.abandon = abandon
         self.watch = watch
+        self.stage = stage
         self.waiting = 1
         self.watched = False
         self.written: list[int] = []
@@ -60,6 +74,7 @@ class Computation:
     def let_go(self) -> None:
         """Nobody's leaving or watching matters any more. What is called then would keep the request, and it this."""
         self.abandon = self.watch = _nothing
+        self.stage = _unknown
 
     def _wake(self) -> None:
         sleepers, self._sleepers = self._sleepers, []

@@ -20,6 +20,7 @@ from service.middleware import RequestMetrics
 from service.refusals import fault, refusal
 from service.registry import Registry
 from service.routes import inference, operations
+from service.routes.body import BodyLimits
 from service.routes.docs import add_docs
 from service.routes.lane import Lane
 
@@ -43,16 +44,17 @@ class Application(FastAPI):
         await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI app. Models are loaded when it starts; raises ArtifactError then if one cannot be served."""
+def create_app(settings: Settings | None = None, registry: Registry | None = None) -> FastAPI:
+    """The ASGI app, of a registry that is loaded already, or else loaded when it starts; raises StartupError then."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        registry = Registry(settings)
-        registry.start()
-        log.info("%d models; %s", len(registry.models), registry.thread_plan())
-        app.state.registry = registry
+        models = registry or Registry(settings)
+        models.start()
+        log.info("%d models; %s", len(models.models), models.thread_plan())
+        log.info("requests that name no model are answered: %s", models.default_plan())
+        app.state.registry = models
         # What was made so far stays: the collector need not look at it again and again, and what requests make is freed
         # by its counts. A tenth of the event loop's time went there.
         gc.collect()
@@ -62,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         finally:
             # Off the event loop, which meanwhile tells those whose requests uvicorn has cancelled.
-            await asyncio.to_thread(registry.close)
+            await asyncio.to_thread(models.close)
 
     app = Application(
         title="Shoal",
@@ -72,8 +74,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
+    limits = BodyLimits(
+        max_bytes=settings.max_body_bytes, max_inputs=settings.max_inputs, max_input_chars=settings.max_input_chars
+    )
     for route, schema in inference.SCHEMAS.items():
-        lane = Lane(route, schema, app.state, max_body_bytes=settings.max_body_bytes)
+        lane = Lane(route, schema, app.state, limits=limits)
         app.lanes[lane.path] = RequestMetrics(lane)
     add_docs(app)
     app.include_router(inference.router)

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from service.errors import ArtifactError
+from service.errors import ArtifactError, StartupError
+from service.onnx_file import OnnxFile, read_onnx
 
 Task = Literal["text-classification", "question-answering", "summarization"]
 
-_ENCODER = ("model.onnx", "model_quantized.onnx")
+_ENCODER = (("model",),)
 # Ours first; then what Optimum writes, its two decoders before the merged one, which runs slower.
 _SEQ2SEQ = (
-    ("encoder.onnx", "decoder.onnx"),
-    ("encoder_model.onnx", "decoder_model.onnx", "decoder_with_past_model.onnx"),
-    ("encoder_model.onnx", "decoder_model_merged.onnx"),
+    ("encoder", "decoder"),
+    ("encoder_model", "decoder_model", "decoder_with_past_model"),
+    ("encoder_model", "decoder_model_merged"),
 )
+# Of several forms of the same graphs int8 is taken, which is what CPUs are fast at; float16 only by itself.
+_FORMS = ("_quantized", "_int8", "", "_optimized", "_fp16")
+_PLACES = ("", "onnx")  # the latter as on the Hub
 _UNLIMITED_TOKENS = 1_000_000
 _DEFAULT_MAX_TOKENS = 512
+_NO_MODELS = ("lost+found", "__pycache__")
 _POSITIONS_FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
+
+
+# Parts of configurations of models that read sounds or pictures, whose heads are called as those of BART and T5 are.
+_NOT_TEXT = ("num_mel_bins", "input_feat_per_channel", "audio_config", "vision_config")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except OSError as error:
+        raise ArtifactError(f"{path}: it cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise ArtifactError(f"{path}: not JSON ({error})") from error
     if not isinstance(value, dict):
@@ -37,17 +49,22 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def task_of(config: dict[str, Any], source: str) -> Task:
     """The task of `source`'s config.json, by its architecture's head; raises ArtifactError if no task serves it."""
-    architecture = (config.get("architectures") or [""])[0]
+    architecture = str((config.get("architectures") or [""])[0])
     if architecture.endswith("ForSequenceClassification"):
         return "text-classification"
     if architecture.endswith("ForQuestionAnswering"):
         return "question-answering"
-    if architecture.endswith(("ForConditionalGeneration", "MTModel")):
+    if architecture.endswith(("ForConditionalGeneration", "MTModel")) and _turns_text_into_text(config):
         return "summarization"
     raise ArtifactError(
         f"{source}: config.json names {architecture or 'no architecture'}; served are heads for sequence "
-        "classification and question answering, and encoder-decoders (BART, T5, Marian)"
+        "classification and question answering, and encoder-decoders of texts (BART, T5, Marian)"
     )
+
+
+def _turns_text_into_text(config: dict[str, Any]) -> bool:
+    """By an encoder and a decoder, unlike Whisper (sounds), BLIP (pictures) and Gemma 3 (no encoder)."""
+    return config.get("is_encoder_decoder") is not False and not any(part in config for part in _NOT_TEXT)
 
 
 @dataclass(frozen=True)
@@ -63,10 +80,11 @@ class Artifact:
     @cached_property
     def config(self) -> dict[str, Any]:
         """transformers' config.json; raises ArtifactError when there is none."""
-        config = _read_json(self.folder / "config.json")
-        if not config:
-            raise ArtifactError(f"{self.folder}: no config.json")
-        return config
+        if not (self.folder / "config.json").is_file():
+            cached = (self.folder / "snapshots").is_dir()
+            hint = "; it is from the Hub's cache, where models are under snapshots/" if cached else ""
+            raise ArtifactError(f"{self.folder}: no config.json{hint}")
+        return _read_json(self.folder / "config.json")
 
     @cached_property
     def generation_config(self) -> dict[str, Any]:
@@ -84,6 +102,14 @@ class Artifact:
         return _read_json(self.folder / "metrics.json")
 
     @cached_property
+    def score(self) -> dict[str, float]:
+        """Points by the name of what was measured; raises ArtifactError where metrics.json says something else."""
+        score = self.metrics.get("score", {})
+        if not isinstance(score, dict) or not all(isinstance(value, int | float) for value in score.values()):
+            raise ArtifactError(f"{self.folder}: score in metrics.json is not numbers by name")
+        return score
+
+    @cached_property
     def task(self) -> Task:
         """Read from the architecture's head; raises ArtifactError for a head that no task serves."""
         return task_of(self.config, str(self.folder))
@@ -91,13 +117,32 @@ class Artifact:
     @cached_property
     def graphs(self) -> tuple[Path, ...]:
         """The ONNX files to load: one for an encoder; encoder and decoder(s) for a seq2seq. Raises ArtifactError."""
-        sets = _SEQ2SEQ if self.task == "summarization" else tuple((name,) for name in _ENCODER)
-        for names in sets:
-            paths = tuple(self.folder / name for name in names)
-            if all(path.is_file() for path in paths):
-                return paths
-        wanted = " or ".join(" + ".join(names) for names in sets)
+        choices = self._choices()
+        if choices:
+            return choices[0]
+        if (self.folder / "encoder_model.onnx").is_file():
+            task = "text2text-generation-with-past"
+            raise ArtifactError(f"{self.folder}: no decoder that keeps caches; export it again with --task {task}")
+        sets = _SEQ2SEQ if self.task == "summarization" else _ENCODER
+        wanted = " or ".join(" + ".join(f"{name}.onnx" for name in names) for names in sets)
         raise ArtifactError(f"{self.folder}: no graphs to serve; wanted {wanted}")
+
+    def _choices(self) -> list[tuple[Path, ...]]:
+        """All sets of graphs that are there, the best first: ours before Optimum's, then int8 before others."""
+        sets = _SEQ2SEQ if self.task == "summarization" else _ENCODER
+        found = (
+            tuple(self.folder / place / f"{name}{form}.onnx" for name in names)
+            for form in _FORMS
+            for place in _PLACES
+            for names in sets
+        )
+        complete = [paths for paths in found if all(path.is_file() for path in paths)]
+        return sorted(complete, key=lambda paths: paths[0].stem != "encoder")
+
+    @property
+    def left_aside(self) -> list[str]:
+        """Names of other graphs that could be served instead of `graphs`: the same model in another form."""
+        return sorted({path.name for paths in self._choices() for path in paths} - {path.name for path in self.graphs})
 
     @property
     def sentence_scorer(self) -> Path | None:
@@ -107,12 +152,22 @@ class Artifact:
 
     @property
     def labels(self) -> list[str]:
-        """Class names by index, empty for tasks without classes."""
+        """Class names by index, as config.json has them; empty for tasks without classes."""
         if self.task != "text-classification":
             return []
+        return self.label_names(len(self.config.get("id2label") or {}) or int(self.config.get("num_labels", 2)))
+
+    def label_names(self, count: int) -> list[str]:
+        """Names of a graph's `count` classes by index: LABEL_0 and so on where config.json names none.
+
+        Raises ArtifactError where it names fewer or more.
+        """
         names = self.config.get("id2label") or {}
-        count = len(names) or int(self.config.get("num_labels", 2))
-        return [names.get(str(index), f"LABEL_{index}") for index in range(count)]
+        if names and len(names) != count:
+            raise ArtifactError(
+                f"{self.folder}: the graph's logits are for {count} labels, id2label in config.json names {len(names)}"
+            )
+        return [str(names.get(str(index), f"LABEL_{index}")) for index in range(count)]
 
     @property
     def multi_label(self) -> bool:
@@ -137,16 +192,21 @@ class Artifact:
         return min(limits, default=_DEFAULT_MAX_TOKENS)
 
     @cached_property
+    def _files(self) -> dict[Path, OnnxFile]:
+        return {path: read_onnx(path) for path in self.graphs}
+
+    @cached_property
     def precision(self) -> str:
-        """ "int8" or "fp32": as the workshop says, else by the operators in the graph."""
+        """ "int8", "fp16" or "fp32": as the workshop says, else by the graphs."""
         if "precision" in self.serving:
             return str(self.serving["precision"])
-        return "int8" if any(b"MatMulInteger" in path.read_bytes() for path in self.graphs) else "fp32"
+        precisions = {file.precision for file in self._files.values()}
+        return next((each for each in ("int8", "fp16") if each in precisions), "fp32")
 
     @cached_property
     def size_bytes(self) -> int:
-        """Of the graphs that are loaded, and of weights that they keep beside them."""
-        beside = [path for kind in ("*.bin", "*.onnx_data") for path in self.folder.glob(kind)]
+        """Of the graphs that are loaded, and of the files beside them that hold their weights."""
+        beside = {path.parent / name for path, file in self._files.items() for name in file.data_files}
         scorer = [self.sentence_scorer] if self.sentence_scorer else []
         return sum(path.stat().st_size for path in (*self.graphs, *scorer, *beside))
 
@@ -169,18 +229,38 @@ class Artifact:
 
 
 def find_artifacts(folder: Path, names: tuple[str, ...] = (), *, more: tuple[Path, ...] = ()) -> list[Artifact]:
-    """The artifacts under `folder`, by name, then those under `more`; all of them when `names` is empty.
+    """The artifacts under `folder`, by name, then those under `more`; those with `names`, in their order, if any.
 
-    Of several with one name the first is taken. Folders of `more` may be missing. Raises ArtifactError when a name has
-    no folder, or there is nothing at all.
+    Every sub-folder is one, whatever is in it, but hidden ones and those that file systems and Python make. Of several
+    with one name the first is taken. Folders of `more` may be missing. Raises StartupError when a name has no
+    sub-folder, or there is none at all.
     """
+    # Not Path.exists, which raises where a folder above may not be looked into.
+    further = [each for each in more if os.path.exists(each)]  # noqa: PTH110
+    paths = _sub_folders(folder, f"SHOAL_MODELS_DIR={folder}")
+    for each in further:
+        paths += _sub_folders(each, str(each))
     found: dict[str, Artifact] = {}
-    for each in (folder, *more):
-        for path in sorted(each.glob("*/config.json")):
-            found.setdefault(path.parent.name, Artifact(path.parent))
+    for path in paths:
+        found.setdefault(path.name, Artifact(path))
+    places = " and ".join(map(str, (folder, *further)))
     missing = [name for name in names if name not in found]
     if missing:
-        raise ArtifactError(f"{folder}: no model named {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
+        raise StartupError(f"{places}: no model named {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
     if not found:
-        raise ArtifactError(f"{folder}: no models (a model is a sub-folder with a config.json)")
+        raise StartupError(f"{places}: no models (a model is a sub-folder with a config.json)")
     return [found[name] for name in names or found]
+
+
+def _sub_folders(folder: Path, place: str) -> list[Path]:
+    """The folders in `folder` that may be models, by name; raises StartupError, which begins with `place`."""
+    if (folder / "config.json").is_file():
+        raise StartupError(f"{place} is a model itself; name the folder that it is in")
+    try:
+        return [path for path in sorted(folder.iterdir()) if _may_be_a_model(path)]
+    except OSError as error:
+        raise StartupError(f"{place} cannot be read: {error.strerror}") from error
+
+
+def _may_be_a_model(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".") and path.name not in _NO_MODELS

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import StartupError
 
 
 def user_models_dir() -> Path:
@@ -33,6 +35,13 @@ class Settings(BaseSettings):
         description="Folder with one sub-folder a model; if unset, `~/.local/share/shoal/models` is one too.",
     )
     models: str = Field("", description="Names of the models to load, separated by commas; empty loads all.")
+    default_models: str = Field(
+        "",
+        description="Models for requests that name none, by route, such as `classify=sentiment,answer=qa`.",
+    )
+    strict_models: bool = Field(
+        False, description="Whether a folder that cannot be served stops the start; else it is left out."
+    )
     threads: int = Field(
         0, ge=0, le=256, description="Passes side by side, a core each; 0 takes what affinity and cgroup quota allow."
     )
@@ -44,7 +53,8 @@ class Settings(BaseSettings):
     deadline_s: float = Field(
         10.0,
         gt=0,
-        description="Seconds to answer in: 429 if more work waits, 504 for rows that still wait after them.",
+        description="Seconds from a request's arrival to its answer: 413 for what takes longer alone, 429 if more work "
+        "waits, 504 when they are over.",
     )
     cache_bytes: int = Field(0, ge=0, description="Memory for answers kept by content; 0 keeps none.")
     max_inputs: int = Field(128, ge=1, description="Inputs in one request.")
@@ -56,6 +66,16 @@ class Settings(BaseSettings):
     drain_s: int = Field(30, ge=0, description="Seconds that running requests get to finish on shutdown.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
+    @field_validator("default_models")
+    @classmethod
+    def _routes_with_a_name_each(cls, text: str) -> str:
+        pairs = _pairs(text)
+        if not all(route and name for route, name in pairs):
+            raise ValueError("it should be ROUTE=NAME pairs, separated by commas")
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("it names a route twice")
+        return text
+
     @property
     def own_models_dir(self) -> Path:
         """The folder that the workshop puts models of one's own into: `models_dir`, if that is set."""
@@ -65,6 +85,27 @@ class Settings(BaseSettings):
         """The folders that models are served from, in the order of who is asked first."""
         return tuple(dict.fromkeys((self.models_dir, self.own_models_dir)))
 
+    def default_names(self) -> dict[str, str]:
+        """The names in `default_models` by route, such as "classify"."""
+        return dict(_pairs(self.default_models))
+
     def model_names(self) -> tuple[str, ...]:
         """The names in `models`, empty for all."""
         return tuple(name.strip() for name in self.models.split(",") if name.strip())
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    parts = [part.partition("=") for part in text.split(",") if part.strip()]
+    return [(route.strip(), name.strip()) for route, _, name in parts]
+
+
+def read_settings() -> Settings:
+    """The settings that the environment gives; raises StartupError, naming all variables that are wrong in one line."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [
+            f"SHOAL_{str(each['loc'][0]).upper()}={each['input']}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors()
+        ]
+        raise StartupError("; ".join(wrong)) from error

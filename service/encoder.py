@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from service.artifact import Artifact
+from service.conformity import TEXT_INPUTS, TRIAL_ROWS, TRIAL_TOKENS, check_names, check_shape, trial_encodings, tried
 from service.cost import CostSurface
 from service.encoding import Encoding
 from service.job import Passes, Row, WarmUps
 from service.model import Array, Graph, pad, padded_pass
 
+# What a task needs of its graph: outputs [rows, size].
+_OUTPUTS = {
+    "text-classification": {"logits": "labels"},
+    "question-answering": {"start_logits": "tokens", "end_logits": "tokens"},
+}
 _REPEATS = 2  # the first pass of a shape also finds its memory
 Outputs = TypeVar("Outputs")
 
@@ -93,6 +99,7 @@ class EncoderModel:
     """Rows of a batch under way: it is through after its pass."""
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
+        """Raises ArtifactError if the graph does not give what the artifact's task needs of it."""
         pad_id = int(artifact.config.get("pad_token_id") or 0)
 
         def run(graph: Graph, encodings: list[Encoding]) -> dict[str, Array]:
@@ -101,6 +108,17 @@ class EncoderModel:
         self._encoder = Encoder(artifact.graphs[0], artifact, run, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self.cost = self._encoder.cost
         self.warm_up = self._encoder.warm_up
+        self.labels = self._check(artifact, pad_id)
+        """How many labels the logits are for; 0 where they are for spans."""
+
+    def _check(self, artifact: Artifact, pad_id: int) -> int:
+        graph, encodings = self._encoder.narrow, trial_encodings(artifact)
+        wanted = _OUTPUTS[artifact.task]
+        check_names(graph, inputs=TEXT_INPUTS, outputs=list(wanted))
+        outputs = tried(graph, lambda: graph.run_arrays(pad(encodings, pad_id)))
+        for name, size in wanted.items():
+            check_shape(graph, name, outputs[name], (TRIAL_ROWS, TRIAL_TOKENS if size == "tokens" else size))
+        return int(outputs["logits"].shape[1]) if "logits" in wanted else 0
 
     def rest_s(self, inputs: Encoding) -> float:
         """What a row costs after its pass."""

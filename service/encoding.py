@@ -85,6 +85,9 @@ def _load(folder: Path) -> tokenizers.Tokenizer:
     path = folder / "tokenizer.json"
     if not path.is_file() and (folder / "source.spm").is_file():
         return marian_tokenizer(folder)
+    if not path.is_file():
+        command = "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+        raise ArtifactError(f"{path}: there is none; transformers makes it with {command}")
     try:
         return tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the binding raises bare Exception

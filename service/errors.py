@@ -10,7 +10,7 @@ ServiceError          500 Internal
 ├── UnsupportedMediaType 415 Validation     a body that does not say that it is JSON
 ├── Overloaded        429 Overloaded        with Retry-After; never 503, which old Hub clients retry for ever
 ├── Unavailable       503 Unhealthy         loading or shutting down only
-├── DeadlineExceeded  504 DeadlineExceeded  accepted, but not run in time
+├── DeadlineExceeded  504 DeadlineExceeded  accepted, but not answered in time
 └── InferenceError    500 Backend           the cause is logged, never sent
 
 The words follow text-embeddings-inference where it has one, so that its clients understand them.
@@ -84,5 +84,9 @@ class InferenceError(ServiceError):
     code = "Backend"
 
 
-class ArtifactError(Exception):
-    """A model folder that cannot be served; stops the start, so it never reaches a client."""
+class StartupError(Exception):
+    """What keeps the server from starting, in a sentence for who runs it; it never reaches a client."""
+
+
+class ArtifactError(StartupError):
+    """A model folder that cannot be served: it is left out, and stops the start if no other is left."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.errors import DeadlineExceeded, ServiceError
+from service.errors import ServiceError
 
 
 @dataclass(slots=True, eq=False)
@@ -35,18 +34,14 @@ class Row:
 class Job:
     """Rows that belong to one request; done when each has its answer."""
 
-    __slots__ = ("backlog_s", "cancelled", "error", "expires_s", "pending", "rows", "waiter")
+    __slots__ = ("backlog_s", "cancelled", "error", "pending", "rows", "waiter")
 
-    def __init__(self, inputs: Sequence[tuple[Any, int]], waiter: Any = None, *, expires_s: float = math.inf) -> None:
-        """`inputs` are (what the model reads, its length in tokens); `waiter` is the caller's own.
-
-        Rows that still wait at `expires_s`, by time.perf_counter, are not run any more.
-        """
+    def __init__(self, inputs: Sequence[tuple[Any, int]], waiter: Any = None) -> None:
+        """`inputs` are (what the model reads, its length in tokens); `waiter` is the caller's own."""
         self.rows = [Row(self, item, tokens) for item, tokens in inputs]
         self.pending = len(self.rows)
         self.error: ServiceError | None = None
         self.waiter = waiter
-        self.expires_s = expires_s
         self.backlog_s = 0.0
         self.cancelled = False
 
@@ -63,11 +58,6 @@ class Job:
 
     def cancel(self) -> None:
         """Nobody waits any more: its rows leave before their next pass, and count as answered."""
-        self.cancelled = True
-
-    def expire(self) -> None:
-        """Its time is over: as `cancel`, and whoever waits gets the error."""
-        self.error = self.error or DeadlineExceeded("Not answered in time: too much is waiting. Try again later.")
         self.cancelled = True
 
 

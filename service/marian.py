@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import Unigram
 
 from service.errors import ArtifactError
+from service.protobuf import fields
 
 # Put before the pieces that only the target language has: ids must be the same for reading and writing, but a source
 # text must never be cut into them. No text holds this character, since the normalizer removes it.
@@ -32,44 +32,18 @@ class _SentencePiece:
     charsmap: bytes
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a protobuf message: numbers as int, fixed ones and length-delimited ones as bytes."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(data, at)
-            yield key >> 3, value
-            continue
-        size, at = _varint(data, at) if kind == 2 else ({1: 8, 5: 4}[kind], at)
-        yield key >> 3, data[at : at + size]
-        at += size
-
-
 def _read(path: Path) -> _SentencePiece:
     scores: dict[str, float] = {}
     unigram, charsmap = True, b""
-    for number, value in _fields(path.read_bytes()):
+    for number, value in fields(path.read_bytes()):
         if number == _PIECES:
-            piece = dict(_fields(value))
+            piece = dict(fields(value))
             if piece.get(3, _NORMAL) == _NORMAL:
                 scores[piece[1].decode()] = struct.unpack("<f", piece.get(2, bytes(4)))[0]
         elif number == _TRAINER:
-            unigram = dict(_fields(value)).get(3, _UNIGRAM) == _UNIGRAM
+            unigram = dict(fields(value)).get(3, _UNIGRAM) == _UNIGRAM
         elif number == _NORMALIZER:
-            charsmap = dict(_fields(value)).get(2, b"")
+            charsmap = dict(fields(value)).get(2, b"")
     return _SentencePiece(scores, unigram, charsmap)
 
 

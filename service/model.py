@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +19,14 @@ from service.job import Pass
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensor: TypeAlias = ort.OrtValue
 
-_DTYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32, "tensor(bool)": np.bool_}
+_DTYPES: dict[str, type[np.generic]] = {
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(bool)": np.bool_,
+}
+_LFS_POINTER = b"version https://git-lfs"
 
 
 def tensor(array: Array) -> Tensor:
@@ -52,7 +60,11 @@ class Graph:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the binding's exceptions have no common base
-            raise ArtifactError(f"{path}: onnxruntime cannot load it ({error})") from error
+            raise ArtifactError(f"{path}: {_load_failure(path, error)}") from error
+        unknown = [f"{node.name} ({node.type})" for node in self._session.get_inputs() if node.type not in _DTYPES]
+        if unknown:
+            raise ArtifactError(f"{path}: it reads numbers of a kind that is not served: {', '.join(unknown)}")
+        self.path = path
         self.inputs = {node.name: _DTYPES[node.type] for node in self._session.get_inputs()}
         outputs = self._session.get_outputs()
         self.outputs = [node.name for node in outputs]
@@ -78,6 +90,13 @@ class Graph:
             name: array.astype(self.inputs[name], copy=False) for name, array in feeds.items() if name in self.inputs
         }
         return dict(zip(self.outputs, self._session.run(self.outputs, given), strict=True))
+
+
+def _load_failure(path: Path, error: Exception) -> str:
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            return "it is a pointer of Git LFS, not the file itself; fetch that with `git lfs pull`"
+    return f"onnxruntime cannot load it ({error})"
 
 
 class Bound:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from service.errors import InvalidInput, MalformedBody, ServiceError
+from service.errors import InvalidInput, ServiceError
 from service.metrics import REFUSALS
 
 _LONGEST_PATH = 200
@@ -36,10 +36,7 @@ def fault(method: str, path: str) -> ServiceError:
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> InvalidInput:
     """What pydantic found wrong with a body."""
-    first = errors[0]
-    if first["type"] == "json_invalid":
-        return MalformedBody(f"The body is not JSON: {first['ctx']['error']}.")
-    return InvalidInput(_sentence(first, len(errors)))
+    return InvalidInput(_sentence(errors[0], len(errors)))
 
 
 def _sentence(first: Mapping[str, Any], count: int) -> str:
@@ -49,6 +46,8 @@ def _sentence(first: Mapping[str, Any], count: int) -> str:
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "string_pattern_mismatch":
         message = "The text is empty or blank"
+    if first["type"] == "model_type":
+        message = "Input should be an object"
     if first["type"] == "extra_forbidden":
         message = "There is no such field; see /docs for those there are"
     more = f" ({count - 1} more like it.)" if count > 1 else ""

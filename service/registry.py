@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from service.artifact import Artifact, find_artifacts
 from service.config import Settings
 from service.cpus import cpus
+from service.default_models import choose_defaults
 from service.engine import Engine, Inference
-from service.errors import ModelNotFound
+from service.errors import ArtifactError, ModelNotFound
 from service.metrics import PassMetrics, watch_queues
 from service.queue import Queue, Urgency
 from service.request import Served
@@ -21,7 +23,7 @@ from service.tasks.summarization import Summarization
 
 log = logging.getLogger(__name__)
 
-_TASKS = {
+_TASKS: dict[str, type[Classification | Answering | Summarization]] = {
     "text-classification": Classification,
     "question-answering": Answering,
     "summarization": Summarization,
@@ -32,7 +34,10 @@ class Registry:
     """Loads every model under the settings' folders, and the engine that asks them."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ArtifactError if there is nothing to serve, or a folder cannot be served."""
+        """Raises StartupError if there is nothing to serve, or the settings name what is not there.
+
+        A folder that cannot be served is left out, and said in the log; with `strict_models` it is an error too.
+        """
         self.settings = settings
         self._cpus = cpus()
         self.threads = settings.threads or self._cpus.usable
@@ -42,8 +47,19 @@ class Registry:
         self._unwatch: Callable[[], None] = lambda: None
         first, *more = settings.model_folders()
         artifacts = find_artifacts(first, settings.model_names(), more=tuple(more))
+        self.models: dict[str, Served] = {}
+        self.missing: dict[str, str] = {}
+        """Why a folder could not be loaded, by its name."""
         with ThreadPoolExecutor(self.threads) as pool:
-            self.models = {served.artifact.name: served for served in pool.map(self._load, artifacts)}
+            for artifact, loaded in zip(artifacts, pool.map(self._load, artifacts), strict=True):
+                if isinstance(loaded, Served):
+                    self.models[artifact.name] = loaded
+                else:
+                    self.missing[artifact.name] = loaded
+        self._refuse_missing({artifact.name: artifact.folder for artifact in artifacts})
+        routes = {name: served.task.route for name, served in self.models.items()}
+        tasks = [task.route for task in _TASKS.values()]
+        self._defaults = choose_defaults(routes, self.missing, settings.default_names(), tasks)
         urgency = Urgency()
         for name, served in self.models.items():
             model = served.task.model
@@ -51,13 +67,33 @@ class Registry:
             self._scheduler.add(name, model.run, queue, served.metrics, most=model.most)
             self._scheduler.warm_up(*model.warm_up())
 
-    def _load(self, artifact: Artifact) -> Served:
-        artifact.verify()
-        task = _TASKS[artifact.task](artifact, batch_tokens=self.settings.batch_tokens, wide_threads=self.wide_threads)
-        log.info(
-            "loaded %s: %s, %s, %d MB", artifact.name, artifact.task, artifact.precision, artifact.size_bytes >> 20
-        )
-        return Served(artifact, task, PassMetrics(artifact.name))
+    def _load(self, artifact: Artifact) -> Served | str:
+        """The model, or why it cannot be served."""
+        try:
+            artifact.verify()
+            _ = artifact.score  # listed later, by a request that should not be the first to find it broken
+            task = _TASKS[artifact.task](
+                artifact, batch_tokens=self.settings.batch_tokens, wide_threads=self.wide_threads
+            )
+            size_mb = artifact.size_bytes >> 20
+            log.info("loaded %s: %s, %s, %d MB", artifact.name, artifact.task, artifact.precision, size_mb)
+            if artifact.left_aside:
+                log.info("%s: %s not loaded beside these", artifact.name, ", ".join(artifact.left_aside))
+            return Served(artifact, task, PassMetrics(artifact.name))
+        except Exception as error:  # whatever a folder holds, the others are served
+            log.debug("loading %s failed", artifact.name, exc_info=error)
+            return _reason(error, artifact.folder)
+
+    def _refuse_missing(self, folders: Mapping[str, Path]) -> None:
+        """Log the folders that are left out; raises ArtifactError if none is left, or if none may be left out."""
+        told = "; ".join(f"{name}: {why}" for name, why in self.missing.items())
+        if self.missing and self.settings.strict_models:
+            raise ArtifactError(f"{len(self.missing)} of the models cannot be served (SHOAL_STRICT_MODELS): {told}")
+        if not self.models:
+            places = " and ".join(sorted({str(folder.parent) for folder in folders.values()}))
+            raise ArtifactError(f"{places}: none of the models can be served: {told}")
+        for name, why in self.missing.items():
+            log.warning("%s is left out: %s", folders[name], why)
 
     def thread_plan(self) -> str:
         """What runs on how many cores, for the log."""
@@ -83,8 +119,12 @@ class Registry:
         return self._scheduler.healthy(self.settings.stuck_after_s)
 
     def default(self, route: str) -> str | None:
-        """The model that a route's requests get when they name none: the first by name."""
-        return next((name for name, served in self.models.items() if served.task.route == route), None)
+        """The model that a route's requests get when they name none."""
+        return self._defaults.get(route)
+
+    def default_plan(self) -> str:
+        """Which model answers what when none is named, for the log."""
+        return ", ".join(f"/v1/{route} by {name}" for route, name in self._defaults.items())
 
     def find(self, route: str, name: str | None) -> Served:
         """Raises ModelNotFound, saying which names would do."""
@@ -95,15 +135,36 @@ class Registry:
         fitting = ", ".join(each for each, served in self.models.items() if served.task.route == route)
         what = f"Model {name!r} is for another task" if name in self.models else f"No model named {name!r}"
         if name is None:
-            what = "No model for this is loaded"
+            what = "The default model could not be loaded" if fitting else "No model for this is loaded"
+        elif name in self.missing:
+            what = f"Model {name!r} could not be loaded: {self.missing[name]}"
         raise ModelNotFound(f"{what}; /v1/{route} is served by: {fitting or 'none'}.")
 
-    async def infer(self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None) -> Inference:
+    async def infer(
+        self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None, *, arrived_s: float | None = None
+    ) -> Inference:
         """As Engine.infer, of the model that a request names; raises ModelNotFound too."""
-        return await self._engine.infer(self.find(route, model), inputs, parameters)
+        return await self._engine.infer(self.find(route, model), inputs, parameters, arrived_s=arrived_s)
 
     def stream(
-        self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None
+        self, route: str, inputs: Sequence[Any], parameters: Any, model: str | None, *, arrived_s: float | None = None
     ) -> AsyncGenerator[str | Inference]:
         """As Engine.stream, of the model that a request names; raises ModelNotFound too."""
-        return self._engine.stream(self.find(route, model), inputs, parameters)
+        return self._engine.stream(self.find(route, model), inputs, parameters, arrived_s=arrived_s)
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """Why a model's folder cannot be served, in one line that names files but not where they are."""
+    if isinstance(error, OSError):
+        text = f"{error.filename or folder}: it cannot be read ({error.strerror})"
+    else:
+        text = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}"
+    text = text.replace(f"{folder}: ", "").replace(f"{folder}/", "")
+    # onnxruntime also names the files and folders that links lead to.
+    files = {str(path.resolve()): path.name for path in (folder, *folder.rglob("*"))}
+    for place in sorted(files, key=len, reverse=True):
+        text = text.replace(place, files[place])
+    places = {str(folder), str(folder.parent), *(str(Path(place).parent) for place in files)} - {"/", "."}
+    for place in sorted(places, key=len, reverse=True):
+        text = text.replace(f"{place}/", "").replace(place, folder.name)
+    return " ".join(text.split())

@@ -96,7 +96,8 @@ class Scheduler:
     def work_s(self, name: str, rows: Sequence[tuple[Any, int]]) -> float:
         """What rows (inputs, length) would take if nothing else waited, by what is known of their costs."""
         queue = self._lines[name].queue
-        return sum(queue.work_s(inputs, tokens) for inputs, tokens in rows) / len(self._threads)
+        side_by_side = max(1, min(len(rows), len(self._threads)))
+        return sum(queue.work_s(inputs, tokens) for inputs, tokens in rows) / side_by_side
 
     def submit(self, name: str, job: Job, *, accepted: bool = False) -> None:
         """Queue all rows of `job`, or none: raises Overloaded when they don't fit, Unavailable after `close`.

@@ -26,13 +26,13 @@ class Question(_Strict):
     context: Text
 
 
-# The discriminator makes one error of a wrong input, instead of one for each member of the union.
+# The discriminator makes one error of a wrong input, instead of one for each member of the union; the first is told.
 Texts = Annotated[
-    Annotated[Text, Tag("one")] | Annotated[list[Text], Field(min_length=1), Tag("many")],
+    Annotated[Text, Tag("one")] | Annotated[list[Text], Field(min_length=1, fail_fast=True), Tag("many")],
     Discriminator(_one_or_many),
 ]
 Questions = Annotated[
-    Annotated[Question, Tag("one")] | Annotated[list[Question], Field(min_length=1), Tag("many")],
+    Annotated[Question, Tag("one")] | Annotated[list[Question], Field(min_length=1, fail_fast=True), Tag("many")],
     Discriminator(_one_or_many),
 ]
 ModelName = Annotated[
@@ -214,9 +214,19 @@ class ModelCard(BaseModel):
     default: bool = Field(description="Whether requests of its task without a model's name get it.")
 
 
+class MissingModel(BaseModel):
+    name: str = Field(description="Of its folder.")
+    reason: str = Field(description="Why it could not be loaded.")
+
+
 class ModelList(BaseModel):
     models: list[ModelCard]
+    missing: list[MissingModel] = Field(description="Folders that could not be loaded.")
 
 
 class Health(BaseModel):
     status: Literal["ok", "unhealthy"]
+
+
+class Readiness(Health):
+    missing: list[MissingModel] = Field(description="Models that could not be loaded; the others are served.")

@@ -19,10 +19,11 @@ _NO_ABBREVIATIONS = ("cancer", "code", "reports", "rounds", "series", "tables", 
 _ABBREVIATIONS = ("lt", "tab", "w.r.t")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 # Stops of scripts that need no space after them, or that nupunkt does not know.
-_OTHER_STOPS = re.compile(r"[。！？]+[」』”）]*|[।॥؟۔]+(?=\s)")
+# A run of them is looked at from its first alone: from each of them in turn would take the square of its length.
+_OTHER_STOPS = re.compile(r"[。！？]+[」』”）]*|(?<![।॥؟۔])[।॥؟۔]++(?=\s)")
 # nupunkt takes a minute for 200,000 question marks in a row, and remembers words of any length. A border needs a space,
 # so that only the ends of a long word matter to it.
-_LONG_WORD = re.compile(r"\S{100,}")
+_LONG_WORD = re.compile(r"(?<!\S)\S{100,}")
 _WORD_END_CHARS = 20
 
 

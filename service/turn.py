@@ -30,7 +30,7 @@ class Turns:
         began_s = time.perf_counter()
         if batch.passes is None and not batch.again:
             self._admission.learn(min(batch.rows, key=lambda row: row.number), began_s)
-        self._drop_gone(batch, began_s, outbox)
+        self._drop_gone(batch, outbox)
         if batch.passes is None:
             if not batch.rows:
                 return
@@ -46,18 +46,12 @@ class Turns:
         self.answer(done.finished, outbox)
         _report(batch.line, done, ended_s - began_s)
 
-    def _drop_gone(self, batch: Batch, now_s: float, outbox: Outbox) -> None:
-        """Rows that nobody waits for any more, or whose time is over, leave before they cost a pass.
+    def _drop_gone(self, batch: Batch, outbox: Outbox) -> None:
+        """Rows that nobody waits for any more leave before they cost a pass.
 
         Those of a batch under way are left to it: it lets them go after its next pass, with what it keeps for them.
         """
-        gone = False
-        for row in batch.rows:
-            job = row.job
-            if job.expires_s < now_s and not job.cancelled:
-                job.expire()
-            gone = gone or job.cancelled
-        if gone and batch.passes is None:
+        if batch.passes is None and any(row.job.cancelled for row in batch.rows):
             self.answer([(row, None) for row in batch.rows if row.job.cancelled], outbox)
             batch.rows = [row for row in batch.rows if not row.answered]
 

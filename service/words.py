@@ -71,24 +71,36 @@ class Places:
     """Characters of a text's tokens, looked up when somebody wants to know.
 
     What it keeps lies close together: words and their tokens are all over the memory, and no longer in a core's caches
-    when a pass has run in between.
+    when a pass has run in between. Each word is tokenized at most once: a text without a space is one word, whose spans
+    may be looked up thousands of times. Not thread-safe.
     """
 
-    __slots__ = ("_sizes", "_spans", "_text")
+    __slots__ = ("_before", "_begins", "_known", "_sizes", "_spans", "_text")
 
     def __init__(self, text: str, sizes: array[int], spans: Callable[[str], list[Span]]) -> None:
         """The text, how many tokens each of its words has, and what tells a word's characters by token."""
         self._text = text
         self._sizes = sizes
         self._spans = spans
+        self._before: list[int] = []
+        """Tokens before each word."""
+        self._begins: list[int] = []
+        """Characters of all words before each word, spaces not counted."""
+        self._known: dict[int, list[Span]] = {}
+        """Spans by word, of those that were tokenized again."""
 
     def span(self, token: int) -> Span:
         """Of the token with this number."""
-        before = list(accumulate(self._sizes, initial=0))
-        word = bisect_right(before, token) - 1  # the last of those that begin there: the others are empty
-        begin = len(self._text) - len(self._text.split(" ", word)[-1])
-        text = self._text[begin:].split(" ", 1)[0]
-        if self._sizes[word] == 1 and text.isascii() and text.isalnum():
-            return begin, begin + len(text)  # nothing of it is left out of its one token
-        start, end = self._spans(text)[token - before[word]]
+        if not self._before:
+            self._before = list(accumulate(self._sizes, initial=0))
+            self._begins = list(accumulate(map(len, self._text.split(" ")), initial=0))
+        word = bisect_right(self._before, token) - 1  # the last of those that begin there: the others are empty
+        begin, stop = self._begins[word] + word, self._begins[word + 1] + word
+        spans = self._known.get(word)
+        if spans is None:
+            text = self._text[begin:stop]
+            if self._sizes[word] == 1 and text.isascii() and text.isalnum():
+                return begin, stop  # nothing of it is left out of its one token
+            spans = self._known[word] = self._spans(text)
+        start, end = spans[token - self._before[word]]
         return begin + start, begin + end

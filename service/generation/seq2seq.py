@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from service.artifact import Artifact
+from service.conformity import TEXT_INPUTS, TRIAL_ROWS, check_names, check_shape, trial_encodings, tried
 from service.encoder import Encoder
 from service.encoding import Encoding
+from service.errors import ArtifactError
 from service.generation.caches import Cache
 from service.generation.steps import GrowingSteps, StaticSteps, Steps
 from service.model import Array, Graph, Tensor, pad
@@ -20,6 +23,9 @@ from service.model import Array, Graph, Tensor, pad
 _SOURCE_MULTIPLE = 8
 _CROSS = re.compile(r"present\.(\d+)\.encoder\.(key|value)")
 _STATES = "last_hidden_state"
+# What a step is given beside caches, in our form and in Optimum's.
+_STATIC_INPUTS = ("input_ids", "positions", "source_lengths")
+_GROWING_INPUTS = ("input_ids", "encoder_attention_mask", "encoder_hidden_states", "use_cache_branch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +54,46 @@ class Seq2SeqGraphs:
     """
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
-        names = [path.name for path in artifact.graphs]
+        """Raises ArtifactError if the graphs do not fit each other, or the folder's configuration."""
         decoders = [Graph(path) for path in artifact.graphs[1:]]
-        self._merged = "decoder_model_merged.onnx" in names
+        self._merged = "use_cache_branch" in decoders[0].inputs
         self._first = decoders[0] if len(decoders) == 2 or self._merged else None
         self._step = decoders[-1]
         self._pad_id = int(artifact.config.get("pad_token_id") or 0)
         self._start = int(artifact.generation_config.get("decoder_start_token_id") or 0)
         self._past = [name for name in self._step.inputs if re.fullmatch(r"past_key_values\.\d+\.decoder\.\w+", name)]
         self._cross = [name for name in self._step.inputs if re.fullmatch(r"past_key_values\.\d+\.encoder\.\w+", name)]
-        self._heads, self._width = self._sizes(artifact)
-        pieces = self._step.shapes["logits"][-1]
-        self.vocabulary = pieces if isinstance(pieces, int) else int(artifact.config["vocab_size"])
         run = self._encode if self._first is None else self._encode_and_project
         self.encoder = Encoder(artifact.graphs[0], artifact, run, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self.gives_states = _STATES in self.encoder.narrow.outputs
+        self._check_names()
+        self._heads, self._width = self._sizes(artifact)
+        self.vocabulary = self._try(artifact, run)
+        """Pieces that a step has a logit for."""
+
+    def _check_names(self) -> None:
+        """Raises ArtifactError if a graph reads what none gives, or does not give what another reads."""
+        if not self._past:
+            raise ArtifactError(
+                f"{self._step.path}: it keeps no caches; export it with them (text2text-generation-with-past)"
+            )
+        encoder, crosses = self.encoder.narrow, [name.replace("past_key_values", "present") for name in self._cross]
+        check_names(encoder, inputs=TEXT_INPUTS, outputs=crosses if self._first is None else [_STATES])
+        given = _STATIC_INPUTS if "positions" in self._step.inputs else _GROWING_INPUTS
+        presents = [name.replace("past_key_values", "present") for name in self._past]
+        check_names(self._step, inputs=[*given, *self._past, *self._cross], outputs=["logits", *presents])
+        if self._first is not None:
+            check_names(self._first, inputs=[*_GROWING_INPUTS, *self._past, *self._cross], outputs=crosses)
+
+    def _try(self, artifact: Artifact, run: Callable[[Graph, list[Encoding]], Sources]) -> int:
+        """The logits of a first step; raises ArtifactError if it fails, or if they are not for the vocabulary."""
+        sources = tried(self.encoder.narrow, lambda: run(self.encoder.narrow, trial_encodings(artifact)))
+        first = [self._start] * TRIAL_ROWS
+        logits = tried(self._step, lambda: self.steps(sources, 1).run(first, [0] * TRIAL_ROWS))
+        sizes = [artifact.config.get(name) for name in ("decoder_vocab_size", "vocab_size")]
+        size = next((int(each) for each in sizes if each), "vocabulary")
+        check_shape(self._step, "logits of a step", logits, (TRIAL_ROWS, size))
+        return int(logits.shape[1])
 
     def _sizes(self, artifact: Artifact) -> tuple[int, int]:
         """Heads and their size, from the graph where it says, else from the configuration."""
@@ -70,8 +101,11 @@ class Seq2SeqGraphs:
         if isinstance(heads, int) and isinstance(size, int):
             return heads, size
         config = artifact.config
-        count = int(config.get("decoder_attention_heads") or config["num_heads"])
-        return count, int(config.get("d_kv") or config["d_model"] // count)
+        try:
+            count = int(config.get("decoder_attention_heads") or config["num_heads"])
+            return count, int(config.get("d_kv") or config["d_model"] // count)
+        except KeyError as error:
+            raise ArtifactError(f"{artifact.folder}: config.json does not say its {error.args[0]}") from error
 
     def _encode(self, graph: Graph, encodings: list[Encoding]) -> Sources:
         """One encoder pass of our form, its caches written where they stay."""

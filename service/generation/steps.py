@@ -141,7 +141,7 @@ class GrowingSteps:
             feeds |= {"encoder_hidden_states": np.zeros(shape, np.float32), "use_cache_branch": np.array([True])}
         outputs = self._graph.run(feeds, ["logits", *self._presents])
         self._past = {name: outputs[present] for present, name in self._presents.items()}
-        return np.asarray(outputs["logits"].numpy()[:, -1])
+        return np.asarray(outputs["logits"].numpy()[:, -1], np.float32)
 
     def _hidden(self) -> int:
         past = next(array for name, array in self._source.items() if name.startswith("past_key_values"))

@@ -39,7 +39,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     429: {"model": ErrorBody, "description": "Too many requests are waiting; try again"},
     500: {"model": ErrorBody, "description": "The model failed on this input"},
     503: {"model": ErrorBody, "description": "Shutting down"},
-    504: {"model": ErrorBody, "description": "Accepted, but not run in time"},
+    504: {"model": ErrorBody, "description": "Accepted, but not answered in time"},
 }
 
 

@@ -7,9 +7,8 @@ handler costs a request twice what all else outside the model does (docs/design.
 from __future__ import annotations
 
 import asyncio
-import codecs
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -19,9 +18,10 @@ from starlette.datastructures import State
 from starlette.types import Receive, Scope, Send
 
 from service.engine import Inference
-from service.errors import InputTooLong, InvalidInput, ServiceError, Unavailable, UnsupportedMediaType
+from service.errors import InvalidInput, ServiceError, Unavailable, UnsupportedMediaType
 from service.refusals import Refusal, fault, invalid, refusal
 from service.registry import Registry
+from service.routes.body import BodyLimits, ClientLeft, parse, read_body
 from service.schemas import InferenceRequest, SummarizeRequest
 
 log = logging.getLogger(__name__)
@@ -34,21 +34,17 @@ _UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 _CLOSING = "The server is shutting down; send the request to another one."
 
 
-class _ClientLeft(Exception):
-    """Nobody is there to be answered."""
-
-
 class Lane:
     """One inference route as an ASGI application."""
 
-    def __init__(self, route: str, schema: type[InferenceRequest], state: State, *, max_body_bytes: int) -> None:
+    def __init__(self, route: str, schema: type[InferenceRequest], state: State, *, limits: BodyLimits) -> None:
         """`state` has the registry as soon as the application has started."""
         self.path = f"/v1/{route}"
         """The route's template, as a Starlette route has it."""
         self._route = route
         self._schema = schema
         self._state = state
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits
         # What takes seconds is stopped when its client leaves; what takes milliseconds is not worth a second task.
         self._takes_long = issubclass(schema, SummarizeRequest)
 
@@ -56,7 +52,7 @@ class Lane:
         scope["route"] = self
         try:
             await self._serve(scope, receive, send)
-        except _ClientLeft:
+        except ClientLeft:
             pass
         except ServiceError as error:
             await _refuse(send, refusal(error))
@@ -66,40 +62,19 @@ class Lane:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind, length = _described(scope)
-        request = self._request(await self._body(receive, length), kind)
+        body = await read_body(receive, length, self._limits)
+        arrived_s = asyncio.get_running_loop().time()  # the deadline's clock: it counts what parsing takes too
+        request = self._request(body, kind)
         if isinstance(request, SummarizeRequest) and request.stream:
-            await _while_there(receive, self._stream(request, send))
+            await _while_there(receive, self._stream(request, arrived_s, send))
             return
-        answer = self._answer(request)
+        answer = self._answer(request, arrived_s)
         content = await (_while_there(receive, answer) if self._takes_long else answer)
         headers = [(b"content-type", _JSON), (b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    async def _body(self, receive: Receive, length: bytes) -> bytes:
-        """All of it, or none of one that is told to be too long; raises _ClientLeft if the client left before."""
-        if length.isdigit() and int(length) > self._max_body_bytes:
-            raise self._too_large(length.decode("latin-1"))
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message: Mapping[str, Any] = await receive()
-            if message["type"] == "http.disconnect":
-                raise _ClientLeft
-            part: bytes = message.get("body", b"")
-            size += len(part)
-            if size > self._max_body_bytes:
-                raise self._too_large(f"more than {self._max_body_bytes}")
-            parts.append(part)
-            if not message.get("more_body"):
-                return part if len(parts) == 1 else b"".join(parts)
-
-    def _too_large(self, size: str) -> InputTooLong:
-        return InputTooLong(
-            f"A body of {size} bytes; the limit is {self._max_body_bytes}. Send the inputs in several requests."
-        )
-
-    def _request(self, body: bytes, content_type: str) -> InferenceRequest:
+    def _request(self, body: bytes | bytearray, content_type: str) -> InferenceRequest:
         if content_type != "application/json" and not content_type.endswith("+json"):
             raise UnsupportedMediaType(
                 f"The body is {content_type or 'of no type'}; send JSON with Content-Type: application/json."
@@ -107,22 +82,24 @@ class Lane:
         if not body:
             raise InvalidInput('The body is empty; send JSON such as {"inputs": "some text"}.')
         try:
-            return self._schema.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
+            return self._schema.model_validate(parse(body, self._limits))
         except ValidationError as error:
             raise invalid(error.errors(include_url=False, include_input=False)) from error
 
-    async def _answer(self, request: InferenceRequest) -> bytes:
+    async def _answer(self, request: InferenceRequest, arrived_s: float) -> bytes:
         registry: Registry = self._state.registry
         try:
-            done = await registry.infer(self._route, _inputs(request), request.parameters, request.model)
+            done = await registry.infer(
+                self._route, _inputs(request), request.parameters, request.model, arrived_s=arrived_s
+            )
         except asyncio.CancelledError as error:  # uvicorn's way to say that the time to drain is over
             raise Unavailable(_CLOSING) from error
         return _json(done)
 
-    async def _stream(self, request: InferenceRequest, send: Send) -> None:
+    async def _stream(self, request: InferenceRequest, arrived_s: float, send: Send) -> None:
         """Server-sent events: pieces of text, then the whole answer. What fails before the first is a plain refusal."""
         registry: Registry = self._state.registry
-        pieces = registry.stream(self._route, _inputs(request), request.parameters, request.model)
+        pieces = registry.stream(self._route, _inputs(request), request.parameters, request.model, arrived_s=arrived_s)
         try:
             async with aclosing(pieces):
                 await self._send_events(pieces, send)
@@ -169,14 +146,14 @@ async def _refuse(send: Send, told: Refusal) -> None:
 
 
 async def _while_there(receive: Receive, work: Coroutine[Any, Any, Any]) -> Any:
-    """What `work` comes to, which is cancelled as soon as the client leaves; raises _ClientLeft then."""
+    """What `work` comes to, which is cancelled as soon as the client leaves; raises ClientLeft then."""
     task, left = asyncio.ensure_future(work), asyncio.ensure_future(_left(receive))
     try:
         await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)  # how it ends is told to nobody
-            raise _ClientLeft
+            raise ClientLeft
         return task.result()
     except asyncio.CancelledError:
         task.cancel()

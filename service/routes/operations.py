@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 from fastapi import APIRouter, Request, Response
 from prometheus_client import generate_latest
@@ -12,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from service.metrics import REGISTRY
 from service.registry import Registry
 from service.request import Served
-from service.schemas import Health, ModelCard, ModelList
+from service.schemas import Health, MissingModel, ModelCard, ModelList, Readiness
 
 router = APIRouter(tags=["operations"])
 
@@ -24,7 +22,7 @@ def _card(registry: Registry, name: str, served: Served) -> ModelCard:
         name=name,
         task=artifact.task,
         route=f"/v1/{served.task.route}",
-        labels=artifact.labels,
+        labels=served.task.labels if artifact.task == "text-classification" else [],
         multi_label=artifact.multi_label,
         precision=artifact.precision,
         size_bytes=artifact.size_bytes,
@@ -33,7 +31,7 @@ def _card(registry: Registry, name: str, served: Served) -> ModelCard:
             "max_inputs": settings.max_inputs,
             "max_input_chars": settings.max_input_chars,
         },
-        score=artifact.metrics.get("score", {}),
+        score=artifact.score,
         default=registry.default(served.task.route) == name,
     )
 
@@ -42,7 +40,12 @@ def _card(registry: Registry, name: str, served: Served) -> ModelCard:
 async def models(request: Request) -> ModelList:
     """What is served, with labels, limits, size and measured quality."""
     registry: Registry = request.app.state.registry
-    return ModelList(models=[_card(registry, name, served) for name, served in registry.models.items()])
+    cards = [_card(registry, name, served) for name, served in registry.models.items()]
+    return ModelList(models=cards, missing=_missing(registry))
+
+
+def _missing(registry: Registry) -> list[MissingModel]:
+    return [MissingModel(name=name, reason=reason) for name, reason in registry.missing.items()]
 
 
 @router.get("/health/live")
@@ -51,13 +54,17 @@ async def live() -> Health:
     return Health(status="ok")
 
 
-@router.get("/health", responses={503: {"model": Health}})
-@router.get("/health/ready", responses={503: {"model": Health}})
+@router.get("/health", responses={200: {"model": Readiness}, 503: {"model": Readiness}})
+@router.get("/health/ready", responses={200: {"model": Readiness}, 503: {"model": Readiness}})
 async def ready(request: Request) -> Response:
-    """Requests would be answered: models are loaded, every worker lives and none is stuck. Never queues behind them."""
-    healthy = request.app.state.registry.healthy()
-    body: dict[str, Any] = {"status": "ok" if healthy else "unhealthy"}
-    return Response(orjson.dumps(body), 200 if healthy else 503, media_type="application/json")
+    """Requests would be answered: models are loaded, every worker lives and none is stuck. Never queues behind them.
+
+    Models that could not be loaded are named; they do not make it fail, because the others are served.
+    """
+    registry: Registry = request.app.state.registry
+    healthy = registry.healthy()
+    body = Readiness(status="ok" if healthy else "unhealthy", missing=_missing(registry))
+    return Response(orjson.dumps(body.model_dump()), 200 if healthy else 503, media_type="application/json")
 
 
 @router.get("/metrics", include_in_schema=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,12 @@ def span_logits(starts: Array, ends: Array, max_tokens: int) -> Array:
     return np.asarray(starts + windows)
 
 
+def spans_inside(longest: int, tokens: int) -> int:
+    """How many spans of at most `longest` tokens do not leave a window of `tokens`."""
+    longest = min(longest, tokens)
+    return longest * tokens - longest * (longest - 1) // 2
+
+
 def best_places(logits: Array, count: int) -> list[tuple[int, int]]:
     """Lengths - 1 and first tokens of the `count` highest of [max_tokens, tokens], the highest first.
 
@@ -71,10 +78,10 @@ def best_place(logits: Array) -> tuple[int, int]:
 
 def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
     """Byte-level tokens carry the space before them; an answer does not."""
-    while start < end and context[start].isspace():
-        start += 1
-    while end > start and context[end - 1].isspace():
-        end -= 1
+    if start < end and (context[start].isspace() or context[end - 1].isspace()):
+        stretch = context[start:end]
+        start = min(end, start + len(stretch) - len(stretch.lstrip()))
+        end = start + len(stretch.strip())
     return start, end
 
 
@@ -92,23 +99,24 @@ def _best_spans(window: Window, logits: Array, context: str, count: int) -> list
         if start < end:
             return [Candidate(float(logits[place]), start, end)]
     found: dict[tuple[int, int], Candidate] = {}
-    looked = 0
-    while len(found) < count and looked < logits.size:
-        looked = min(4 * (looked + count), logits.size)
-        found.clear()
-        for extra, first in best_places(logits, looked):
-            logit = float(logits[extra, first])
-            if len(found) == count or logit == -math.inf:
+    looked, inside = 0, spans_inside(*logits.shape)
+    while len(found) < count and looked < inside:
+        seen = looked
+        looked = min(4 * (looked + count), inside)
+        for extra, first in best_places(logits, looked)[seen:]:
+            if len(found) == count:
                 break
             start, end = _trimmed(context, *_stretch(window, extra, first))
             if start < end:
-                found.setdefault((start, end), Candidate(logit, start, end))
+                found.setdefault((start, end), Candidate(float(logits[extra, first]), start, end))
     return list(found.values())
 
 
-def _log_total(tables: list[Array], nothing: float) -> float:
-    """Of all spans and "no answer" together: the logarithm of the sum of their exponentials. Takes the tables over."""
-    highest = max(nothing, *(float(table.max()) for table in tables))
+def _log_total(tables: Iterable[Array], nothing: float, highest: float) -> float:
+    """Of all spans and "no answer" together: the logarithm of the sum of their exponentials. Takes the tables over.
+
+    `highest` is the highest logit of all.
+    """
     total = math.exp(nothing - highest)
     for table in tables:
         table -= highest
@@ -144,15 +152,19 @@ class Answering:
         InferenceError for logits that are no numbers.
         """
         best: dict[tuple[int, int], Candidate] = {}
-        everything: list[Array] = []
-        nothing = math.inf
+        everything: list[tuple[Array, Array]] = []
+        kept: list[Array] = []
+        nothing, highest = math.inf, -math.inf
         for window, output in zip(reading.windows, outputs, strict=True):
             given = np.array((output["start_logits"], output["end_logits"]), np.float64)
             if not math.isfinite(given.sum()):  # of opposite infinities too
                 raise InferenceError("The model gave no finite scores for this input.")
             starts, ends = given[:, window.first : window.first + window.size]
             logits = span_logits(starts, ends, parameters.max_answer_len)
-            everything.append(logits)
+            everything.append((starts, ends))
+            if len(outputs) == 1:
+                kept.append(logits)
+            highest = max(highest, float(logits.max()))
             nothing = min(nothing, float(given[:, 0].sum()))
             # Spans of neighbouring windows may be the same characters, so each window gives enough for all places.
             for candidate in _best_spans(window, logits, reading.context, parameters.top_k):
@@ -163,7 +175,10 @@ class Answering:
         candidates = list(best.values())
         if parameters.handle_impossible_answer or not candidates:
             candidates.append(Candidate(nothing, 0, 0))
-        return self._result(reading, candidates, _log_total(everything, nothing), parameters.top_k)
+        # Computed again where there are several: together the tables of a long context would take up to a gigabyte.
+        tables: Iterable[Array] = kept or (span_logits(*each, parameters.max_answer_len) for each in everything)
+        log_total = _log_total(tables, nothing, max(nothing, highest))
+        return self._result(reading, candidates, log_total, parameters.top_k)
 
     def _result(self, reading: Reading, candidates: list[Candidate], log_total: float, top_k: int) -> dict[str, Any]:
         ranked = [

@@ -37,14 +37,14 @@ def _sigmoid(logit: float) -> float:
     return exponent / (1 + exponent)
 
 
-def default_function(artifact: Artifact) -> Function:
-    """What turns the head's logits into scores when a request does not say, as transformers' pipeline chooses it.
+def default_function(artifact: Artifact, labels: int) -> Function:
+    """What turns the logits of a head with so many labels into scores when a request does not say.
 
-    A regression head's logits are its numbers already, one or several.
+    As transformers' pipeline chooses it: a regression head's logits are its numbers already, one or several.
     """
     if artifact.regression:
         return "none"
-    return "sigmoid" if artifact.multi_label or len(artifact.labels) == 1 else "softmax"
+    return "sigmoid" if artifact.multi_label or labels == 1 else "softmax"
 
 
 class Classification:
@@ -55,9 +55,9 @@ class Classification:
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         self._tokenizer = Tokenizer(artifact.folder)
         self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
-        self._labels = artifact.labels
+        self.labels = artifact.label_names(self.model.labels)
         self._max_tokens = artifact.max_tokens
-        self._function = default_function(artifact)
+        self._function = default_function(artifact, len(self.labels))
 
     def prepare(self, text: str, parameters: ClassifyParameters) -> tuple[Encoding, list[tuple[Encoding, int]]]:
         """What `finish` wants back, and the rows to run."""
@@ -75,7 +75,7 @@ class Classification:
             raise InferenceError("The model gave no finite scores for this input.")
         scores = scores_of(logits, parameters.function_to_apply or self._function)
         order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: parameters.top_k]
-        ranked = [{"label": self._labels[index], "score": scores[index]} for index in order]
+        ranked = [{"label": self.labels[index], "score": scores[index]} for index in order]
         return {
             **ranked[0],
             "scores": ranked,

@@ -10,7 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 
-from models.export import export_model
+from models.graphs.export import export_model
 from tests.models.tiny import SEQ2SEQ, Exported, make_model
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from models.graph import Graph
+from models.graphs.graph import Graph
 from tests.models.tiny import Feed, pad, run_session
 
 Step = Callable[[Graph], None]

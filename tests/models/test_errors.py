@@ -1,14 +1,16 @@
-"""What a user can mend is told in one line, before anything heavy is imported; faults of ours keep their traceback."""
+"""What a user can mend is told in one line, before anything heavy is imported; faults of the workshop keep theirs."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer import Typer
 
+from models import __main__ as command_line
 from models.__main__ import main
-from models.errors import told_in_one_line
+from service.errors import ArtifactError
 
 TABLE = "text,label\n" + "".join(f"Stück {n},{'xy'[n % 2]}\n" for n in range(60))
 FINETUNE = ["finetune", "--task", "classification", "--runs", "runs", "--data"]
@@ -82,13 +84,11 @@ def test_one_line_and_nothing_written(
     arguments: list[str],
     status: int,
     said: str,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = sorted(Path.cwd().rglob("*"))
-    monkeypatch.setattr(sys, "argv", ["models", *arguments])
     with pytest.raises(SystemExit) as left:
-        main()
+        main(arguments)
     assert left.value.code == status
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
@@ -96,26 +96,47 @@ def test_one_line_and_nothing_written(
     assert sorted(Path.cwd().rglob("*")) == before
 
 
-def test_an_interrupted_command_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left, told_in_one_line():
-        raise KeyboardInterrupt
-    assert left.value.code == 130
+def _raising(error: BaseException) -> Callable[..., None]:
+    def fails(folder: Path) -> None:
+        raise error
+
+    return fails
+
+
+def _run_command_that_raises(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit status of a command line whose command raises the error."""
+    app = Typer()
+    app.command()(_raising(error))
+    monkeypatch.setattr(command_line, "app", app)
+    with pytest.raises(SystemExit) as ended:
+        main(["folder"])
+    return int(str(ended.value.code))
+
+
+def test_an_interrupted_command_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run_command_that_raises(KeyboardInterrupt(), monkeypatch) == 130
     assert capsys.readouterr().err.strip() == "interrupted; run the same command again to go on"
 
 
-def test_what_files_and_networks_raise_is_cut_to_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    for error, line in (
-        (OSError("We couldn't connect.\nCheck your connection."), "error: We couldn't connect."),
-        (FileNotFoundError(2, "No such file or directory", "x.bin"), "error: x.bin: No such file or directory"),
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError("We couldn't connect.\nCheck your connection."), "error: We couldn't connect.\n"),
+        (FileNotFoundError(2, "No such file or directory", "x.bin"), "error: x.bin: No such file or directory\n"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), "error: torch is not installed here; "),
-    ):
-        with pytest.raises(SystemExit), told_in_one_line():
-            raise error
-        assert capsys.readouterr().err.startswith(line)
+        (ArtifactError("mine: no task\nserves it"), "error: mine: no task serves it\n"),
+    ],
+)
+def test_what_files_networks_and_folders_raise_is_cut_to_a_line(
+    error: Exception, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run_command_that_raises(error, monkeypatch) == 1
+    assert capsys.readouterr().err.startswith(line)
 
 
-def test_a_fault_of_ours_keeps_its_traceback() -> None:
-    with pytest.raises(KeyError), told_in_one_line():
-        raise KeyError("x")
-    with pytest.raises(ModuleNotFoundError), told_in_one_line():
-        raise ModuleNotFoundError("No module named 'models.x'", name="models.x")
+@pytest.mark.parametrize("error", [KeyError("x"), ModuleNotFoundError("No module named 'models.x'", name="models.x")])
+def test_a_fault_of_the_workshop_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(type(error)):
+        _run_command_that_raises(error, monkeypatch)

@@ -179,6 +179,22 @@ def pad(rows: list[list[int]], padding: int, length: int = 0) -> Feed:
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
 
+SOURCE_LENGTHS = [1, 3, 4, 7, 11, 15, 19, 22, 27, 31]
+
+
+def random_step(decoder: Path, count: int, past: int) -> Feed:
+    """One step of `count` rows with different sources, in random caches of one seed."""
+    numbers = np.random.default_rng(17)
+    mask = (np.arange(32) < np.array(SOURCE_LENGTHS[:count])[:, None]).astype(np.int64)
+    feed: Feed = {"encoder_attention_mask": mask, "input_ids": numbers.integers(4, 40, (count, 1))}
+    for value in open_session(decoder).get_inputs():
+        if value.name.startswith("past_key_values"):
+            length = past if ".decoder." in value.name else mask.shape[1]
+            shape = (count, value.shape[1], length, value.shape[3])
+            feed[value.name] = numbers.normal(size=shape).astype(np.float32)
+    return feed
+
+
 def heads_graph(tokens: str) -> onnx.ModelProto:
     """x [batch, tokens, 8] in heads of 4, divided by the root of a head's width, as the exporter writes it.
 

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.config import Settings
-from service.errors import ArtifactError
+from service.errors import StartupError
 from service.request import Served
 
 
@@ -105,7 +105,7 @@ def test_the_schemas_examples_are_requests_that_it_takes(client: TestClient) -> 
 
 
 def test_a_folder_without_models_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="no models"), TestClient(create_app(Settings(models_dir=tmp_path))):
+    with pytest.raises(StartupError, match="no models"), TestClient(create_app(Settings(models_dir=tmp_path))):
         pass
 
 

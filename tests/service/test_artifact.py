@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from service.artifact import Artifact, find_artifacts
-from service.errors import ArtifactError
+from service.errors import ArtifactError, StartupError
 from tests.service import toys
 
 
@@ -54,6 +55,21 @@ def test_other_heads_are_refused_by_name(tmp_path: Path, architectures: list[str
         _ = artifact(tmp_path, architectures=architectures).task
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"architectures": ["WhisperForConditionalGeneration"], "is_encoder_decoder": True, "num_mel_bins": 80},
+        {"architectures": ["Speech2TextForConditionalGeneration"], "input_feat_per_channel": 80},
+        {"architectures": ["BlipForConditionalGeneration"], "vision_config": {}},
+        {"architectures": ["Qwen2AudioForConditionalGeneration"], "audio_config": {}},
+        {"architectures": ["ToyForConditionalGeneration"], "is_encoder_decoder": False},
+    ],
+)
+def test_a_model_that_does_not_turn_text_into_text_is_refused(tmp_path: Path, config: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactError, match=f"config.json names {config['architectures'][0]}; served are"):
+        _ = artifact(tmp_path, **config).task
+
+
 def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"no config\.json"):
         _ = Artifact(tmp_path).config
@@ -86,7 +102,7 @@ def test_the_graphs_of_an_encoder_decoder(tmp_path: Path, files: list[str], chos
     assert [path.name for path in artifact(tmp_path, *files, **BART).graphs] == chosen
 
 
-@pytest.mark.parametrize("files", [[], ["encoder.onnx"], ["decoder_model.onnx", "encoder_model.onnx"]])
+@pytest.mark.parametrize("files", [[], ["encoder.onnx"], ["decoder_model.onnx"]])
 def test_graphs_that_are_not_all_there_are_named(tmp_path: Path, files: list[str]) -> None:
     with pytest.raises(ArtifactError, match=r"wanted encoder\.onnx \+ decoder\.onnx or "):
         _ = artifact(tmp_path, *files, **BART).graphs
@@ -94,9 +110,37 @@ def test_graphs_that_are_not_all_there_are_named(tmp_path: Path, files: list[str
 
 def test_the_graph_of_an_encoder(tmp_path: Path) -> None:
     assert [path.name for path in artifact(tmp_path, "model_quantized.onnx").graphs] == ["model_quantized.onnx"]
-    found = artifact(tmp_path, "model.onnx")
+    found = artifact(tmp_path / "plain", "model.onnx")
     assert [path.name for path in found.graphs] == ["model.onnx"]
+    assert found.left_aside == []
     assert found.size_bytes == len("model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("files", "chosen"),
+    [
+        (["onnx/model.onnx"], ["onnx/model.onnx"]),
+        (["model.onnx", "onnx/model.onnx"], ["model.onnx"]),
+        (["model.onnx", "model_quantized.onnx"], ["model_quantized.onnx"]),
+        (["model.onnx", "onnx/model_int8.onnx", "onnx/model_fp16.onnx"], ["onnx/model_int8.onnx"]),
+        (["model_optimized.onnx"], ["model_optimized.onnx"]),
+        (["model_fp16.onnx"], ["model_fp16.onnx"]),
+    ],
+)
+def test_forms_of_an_encoder(tmp_path: Path, files: list[str], chosen: list[str]) -> None:
+    (tmp_path / "onnx").mkdir()
+    found = artifact(tmp_path, *files)
+    assert [path.relative_to(tmp_path).as_posix() for path in found.graphs] == chosen
+    assert set(found.left_aside) == {Path(name).name for name in files} - {Path(name).name for name in chosen}
+
+
+@pytest.mark.parametrize("form", ["_quantized", "_optimized", "_fp16"])
+@pytest.mark.parametrize("names", [TWO_DECODERS, MERGED])
+def test_forms_of_an_encoder_decoder(tmp_path: Path, names: list[str], form: str) -> None:
+    files = [name.replace(".onnx", f"{form}.onnx") for name in names]
+    assert [path.name for path in artifact(tmp_path, *files, **BART).graphs] == files
+    (tmp_path / "encoder_model.onnx").touch()
+    assert [path.name for path in artifact(tmp_path, *files, **BART).graphs] == files, "those of one form"
 
 
 # --- Facts -----------------------------------------------------------------------------------------------------------
@@ -114,6 +158,15 @@ def test_the_graph_of_an_encoder(tmp_path: Path) -> None:
 )
 def test_labels(tmp_path: Path, config: dict[str, Any], labels: list[str]) -> None:
     assert artifact(tmp_path, **config).labels == labels
+
+
+@pytest.mark.parametrize("names", [None, {}, {"0": "no", "1": "yes", "2": "maybe"}])
+def test_label_names_are_as_many_as_the_graph_has_logits(tmp_path: Path, names: dict[str, str] | None) -> None:
+    found = artifact(tmp_path, id2label=names)
+    assert found.label_names(3) == (list(names.values()) if names else ["LABEL_0", "LABEL_1", "LABEL_2"])
+    if names:
+        with pytest.raises(ArtifactError, match=r"logits are for 2 labels, id2label in config\.json names 3"):
+            found.label_names(2)
 
 
 def test_several_labels_at_once_by_the_problem_type(tmp_path: Path) -> None:
@@ -146,12 +199,23 @@ def test_tokens_that_a_row_may_have(
     assert found.max_tokens == limit
 
 
-def test_precision_is_read_from_the_graph_unless_it_is_said(tmp_path: Path) -> None:
-    assert artifact(tmp_path / "plain", "model.onnx").precision == "fp32"
-    quantized = artifact(tmp_path / "quantized", "model.onnx")
-    quantized.graphs[0].write_bytes(b"\x0aMatMulIntegerToFloat\x12")
-    assert quantized.precision == "int8"
-    assert artifact(tmp_path / "said", "model.onnx", shoal={"precision": "int8"}).precision == "int8"
+def test_precision_is_read_from_the_graphs_unless_it_is_said(tmp_path: Path) -> None:
+    assert Artifact(toys.optimum_summarizer(tmp_path / "whole")).precision == "fp32"
+    assert Artifact(toys.classifier(tmp_path / "moods")).precision == "fp32"
+    assert Artifact(toys.classifier(tmp_path / "said", shoal={"precision": "int8"})).precision == "int8"
+    mixed = Artifact(toys.summarizer(tmp_path / "mixed"))
+    toys.int8_graph(mixed.folder / "encoder.onnx")
+    assert mixed.precision == "int8"
+
+
+def test_the_size_is_of_what_is_loaded(tmp_path: Path) -> None:
+    found = Artifact(toys.classifier(tmp_path / "moods"))
+    graph = found.folder / "model.onnx"
+    onnx.save(onnx.load(graph), graph, save_as_external_data=True, location="model.onnx.data", size_threshold=0)
+    data_bytes = (found.folder / "model.onnx.data").stat().st_size
+    assert data_bytes > 100_000
+    (found.folder / "pytorch_model.bin").write_bytes(bytes(1000))
+    assert found.size_bytes == graph.stat().st_size + data_bytes
 
 
 def test_generation_settings_go_over_the_configs(tmp_path: Path) -> None:
@@ -194,17 +258,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 # --- Finding ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_folder_with_a_config_is_a_model(zoo: Path, tmp_path: Path) -> None:
+def test_every_folder_is_a_model(zoo: Path, tmp_path: Path) -> None:
     assert [found.name for found in find_artifacts(zoo)] == ["moods", "reader", "topics", "writer"]
     toys.classifier(tmp_path / "one")
-    (tmp_path / "notes").mkdir()
+    for name in ("no-config", ".git", "lost+found", "__pycache__"):
+        (tmp_path / name).mkdir()
     (tmp_path / "README.md").write_text("", encoding="utf-8")
-    assert [found.name for found in find_artifacts(tmp_path)] == ["one"]
+    assert [found.name for found in find_artifacts(tmp_path)] == ["no-config", "one"]
 
 
 def test_names_choose_and_missing_ones_are_told(zoo: Path) -> None:
     assert [found.name for found in find_artifacts(zoo, ("writer", "moods"))] == ["writer", "moods"]
-    with pytest.raises(ArtifactError, match="no model named x, y; there are: moods, reader, topics, writer"):
+    with pytest.raises(StartupError, match="no model named x, y; there are: moods, reader, topics, writer"):
         find_artifacts(zoo, ("x", "moods", "y"))
 
 
@@ -216,7 +281,23 @@ def test_further_folders_come_after_and_change_no_name(zoo: Path, tmp_path: Path
     assert [each.folder.parent for each in found] == [zoo] * 4 + [tmp_path]
 
 
-@pytest.mark.parametrize("folder", ["", "missing"])
-def test_a_folder_without_models_is_refused(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(ArtifactError, match="no models"):
-        find_artifacts(tmp_path / folder)
+def test_a_further_folder_that_cannot_be_read_is_named(zoo: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StartupError, match=rf"^{tmp_path}/file cannot be read: Not a directory$"):
+        find_artifacts(zoo, more=(tmp_path / "file",))
+    with pytest.raises(StartupError, match=rf"^{zoo} and {tmp_path}: no model named x;"):
+        find_artifacts(zoo, ("x",), more=(tmp_path,))
+
+
+def test_a_folder_of_models_that_is_none_is_named(zoo: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder, said in {
+        tmp_path: "no models (a model is a sub-folder with a config.json)",
+        tmp_path / "missing": "cannot be read: No such file or directory",
+        tmp_path / "file": "cannot be read: Not a directory",
+        zoo / "moods": "is a model itself; name the folder that it is in",
+    }.items():
+        with pytest.raises(StartupError) as told:
+            find_artifacts(folder)
+        assert str(folder) in str(told.value)
+        assert str(told.value).endswith(said)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.config import ARTIFACTS, Settings
+from service.config import ARTIFACTS, Settings, read_settings
+from service.errors import StartupError
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +64,30 @@ def test_a_value_out_of_bounds_is_named(monkeypatch: pytest.MonkeyPatch, name: s
 @pytest.mark.parametrize(("text", "names"), [("", ()), ("a", ("a",)), (" a, b ,,", ("a", "b"))])
 def test_names_of_models(text: str, names: tuple[str, ...]) -> None:
     assert Settings(models=text).model_names() == names
+
+
+def test_default_models_are_by_route() -> None:
+    assert Settings(default_models=" classify = a,answer=b=c ,").default_names() == {"classify": "a", "answer": "b=c"}
+    assert Settings().default_names() == {}
+
+
+@pytest.mark.parametrize("text", ["classify", "=a", "classify=", "classify=a,classify=b"])
+def test_default_models_of_another_form_are_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="default_models"):
+        Settings(default_models=text)
+
+
+def test_all_wrong_values_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_PORT", "http")
+    monkeypatch.setenv("SHOAL_DEFAULT_MODELS", "sentiment")
+    monkeypatch.setenv("SHOAL_LOG_LEVEL", "loud")
+    with pytest.raises(StartupError) as told:
+        read_settings()
+    assert str(told.value) == (
+        "SHOAL_PORT=http: Input should be a valid integer, unable to parse string as an integer; "
+        "SHOAL_DEFAULT_MODELS=sentiment: it should be ROUTE=NAME pairs, separated by commas; "
+        "SHOAL_LOG_LEVEL=loud: Input should be 'debug', 'info', 'warning' or 'error'"
+    )
 
 
 def test_every_setting_is_described() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
 import threading
 import time
 from array import array
@@ -26,9 +25,10 @@ from service.errors import (
     Overloaded,
     Unavailable,
 )
+from service.job import Job
 from service.metrics import REGISTRY
 from service.registry import Registry
-from service.request import Served
+from service.request import Request, Served
 from service.schemas import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 from tests.service import toys
 from tests.service.serving import eventually, samples, total
@@ -89,7 +89,8 @@ async def held(registry: Registry) -> AsyncIterator[Gate]:
     gate = Gate()
     moods = registry.models["moods"]
     registry.models["held"] = Served(moods.artifact, HeldTask(moods.task, gate), moods.metrics)
-    holding = asyncio.create_task(registry.infer("classify", ["(held)"], PLAIN, "held"))
+    later_s = asyncio.get_running_loop().time() + 3600  # so that no deadline is over for it
+    holding = asyncio.create_task(registry.infer("classify", ["(held)"], PLAIN, "held", arrived_s=later_s))
     assert await asyncio.to_thread(gate.reached.wait, PATIENCE_S)
     try:
         yield gate
@@ -154,8 +155,14 @@ class NotingTask:
 
 @pytest.mark.parametrize(
     ("inputs", "on_loop"),
-    [(["good"], True), (["x" * 10_000], True), (["x" * 10_001], False), (["x" * 2001] * 5, False)],
-    ids=["short", "as long as may be", "long", "long together"],
+    [
+        (["good"], True),
+        (["x" * 4000], True),
+        (["x" * 4001], False),
+        (["x" * 801] * 5, False),
+        (["日" * 1334], False),
+    ],
+    ids=["short", "as long as may be", "long", "long together", "long in bytes"],
 )
 def test_a_long_request_is_tokenized_and_finished_off_the_event_loop(
     zoo: Path, inputs: list[str], on_loop: bool
@@ -169,6 +176,25 @@ def test_a_long_request_is_tokenized_and_finished_off_the_event_loop(
         assert len(done.results) == len(inputs)
         assert len(noting.threads) == 2
         assert [thread is threading.current_thread() for thread in noting.threads] == [on_loop] * 2
+
+    run(story)
+
+
+@pytest.mark.parametrize(("tokens", "on_loop"), [(1000, True), (1001, False)])
+def test_a_request_of_many_tokens_is_finished_off_the_event_loop(zoo: Path, tokens: int, on_loop: bool) -> None:
+    """However few bytes they are: its results grow with the tokens."""
+    # Distinct, as equal ones share a row; each has 98 tokens beside the two special ones.
+    texts = ["," * number + "." + "," * (97 - number) for number in range(9)]
+    texts.append("?" * (tokens - 902))
+
+    async def story() -> None:
+        async with running(zoo) as registry:
+            moods = registry.models["moods"]
+            noting = NotingTask(moods.task)
+            registry.models["noting"] = Served(moods.artifact, noting, moods.metrics)
+            done = await registry.infer("classify", texts, PLAIN, "noting")
+        assert done.input_tokens == tokens
+        assert [thread is threading.current_thread() for thread in noting.threads] == [True] * 10 + [on_loop] * 10
 
     run(story)
 
@@ -538,18 +564,128 @@ def test_who_shares_is_not_refused_for_anothers_inputs(zoo: Path) -> None:
 # --- Deadlines -------------------------------------------------------------------------------------------------------
 
 
-def test_rows_that_wait_too_long_are_told_so(zoo: Path) -> None:
+def test_the_deadline_is_kept_while_every_worker_is_busy(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, deadline_s=0.05) as registry:
+        async with running(zoo, deadline_s=0.1) as registry:
+            figures = Figures()
+            async with held(registry):
+                with pytest.raises(DeadlineExceeded, match=r"^Not answered within 0\.1 s: it was still waiting behind"):
+                    await classify(registry, "good", "bad")
+            await nothing_is_left(registry)
+            assert figures.rows == 1, "of what was held: the late rows cost no pass"
+
+    run(story)
+
+
+def test_the_deadline_is_kept_in_the_midst_of_a_pass(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, deadline_s=0.1) as registry:
+            async with held(registry):
+                shared = registry.infer("classify", ["(held)"], PLAIN, "held")
+                with pytest.raises(DeadlineExceeded, match=r"the model was still at work on it\.$"):
+                    await shared
+            await nothing_is_left(registry)
+
+    run(story)
+
+
+def test_rows_that_wait_for_their_own_request_wait_for_no_other_work(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry:
+            request = Request(registry.models["moods"], PLAIN, long=False)
+            computation = request.add("key", "good")
+            assert computation.stage() == "its inputs were still being tokenized"
+            job = Job(request.rows() * 2, request)
+            request.begin(job)
+            for row in job.rows:
+                row.queued = True
+            assert computation.stage() == "it was still waiting behind other work"
+            job.rows[0].queued = False
+            assert computation.stage() == "the model was still at work on it"
+
+    run(story)
+
+
+def test_the_deadline_counts_from_the_arrival(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, deadline_s=3600) as registry, held(registry):
+            now_s = asyncio.get_running_loop().time()
+            with pytest.raises(DeadlineExceeded):
+                await registry.infer("classify", ["good"], PLAIN, None, arrived_s=now_s - 3600)
+
+    run(story)
+
+
+def test_who_came_later_to_the_same_computation_has_a_deadline_of_its_own(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, deadline_s=3600) as registry:
+            figures = Figures()
             async with held(registry) as gate:
-                began_s = time.monotonic()
-                late = classify(registry, "good", "bad")
-                await settle()
-                await asyncio.to_thread(eventually, lambda: time.monotonic() - began_s > 0.06)
-                gate.opened.set()
+                arrived_s = asyncio.get_running_loop().time() - 3600 + 0.05
+                first = asyncio.create_task(registry.infer("classify", ["good"], PLAIN, None, arrived_s=arrived_s))
+                second = classify(registry, "good")
                 with pytest.raises(DeadlineExceeded):
-                    await late
-            assert (await classify(registry, "good")).results
+                    await first
+                gate.opened.set()
+                assert (await second).results
+            await nothing_is_left(registry)
+            assert figures.rows == 2, "one of both, beside what was held"
+
+    run(story)
+
+
+def test_the_deadline_is_kept_while_a_text_is_tokenized(zoo: Path) -> None:
+    class Endless(HeldTask):
+        def run(self, text: str, parameters: Any) -> Any:
+            assert self._gate.opened.wait(PATIENCE_S)
+            return (yield from super().run(text, parameters))
+
+    async def story() -> None:
+        async with running(zoo, deadline_s=0.1) as registry:
+            gate = Gate()
+            moods = registry.models["moods"]
+            registry.models["endless"] = Served(moods.artifact, Endless(moods.task, gate), moods.metrics)
+            try:
+                with pytest.raises(DeadlineExceeded, match=r"its inputs were still being tokenized\.$"):
+                    await registry.infer("classify", ["x" * 10_001], PLAIN, "endless")
+            finally:
+                gate.opened.set()
+            await nothing_is_left(registry)
+
+    run(story)
+
+
+def test_the_deadline_of_a_stream_is_that_of_the_whole_answer(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, deadline_s=0.1) as registry:
+            async with held(registry):
+                pieces = registry.stream("summarize", ["paris is good"], SummarizeParameters(), None)
+                with pytest.raises(DeadlineExceeded):
+                    await anext(pieces)
+            await nothing_is_left(registry)
+
+    run(story)
+
+
+def test_what_is_too_long_alone_is_refused_at_once_with_the_limit(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, deadline_s=1e-9) as registry:
+            figures = Figures()
+            sentence = r"^This request is about \S+ s of work and may be 7e-10 s, enough for about \d of its 4 "
+            with pytest.raises(InputTooLong, match=sentence):
+                await classify(registry, "good")
+            await nothing_is_left(registry)
+            assert figures.rows == 0
+
+    run(story)
+
+
+def test_a_lone_row_is_not_shared_by_the_threads(zoo: Path) -> None:
+    async def story() -> None:
+        async with running(zoo, threads=4) as registry:
+            scheduler = registry._scheduler
+            row = registry.models["moods"].task.prepare("good", PLAIN)[1][0]
+            assert scheduler.work_s("moods", [row]) == pytest.approx(scheduler.work_s("moods", [row] * 4), rel=0.5)
 
     run(story)
 
@@ -602,12 +738,13 @@ def test_requests_are_freed_without_the_collector(zoo: Path) -> None:
 
 def test_requests_that_come_too_late_are_freed_without_the_collector(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, deadline_s=1e-9) as registry:
-            registry._scheduler._admission._longest_wait_s = math.inf
+        async with running(zoo, deadline_s=0.1) as registry:
             with collected() as left:
-                for text in ("good", "bad"):
-                    with pytest.raises(DeadlineExceeded):
-                        await registry.infer("classify", [text], PLAIN, None)
+                async with held(registry):
+                    for text in ("good", "bad"):
+                        with pytest.raises(DeadlineExceeded):
+                            await classify(registry, text)
+                await nothing_is_left(registry)
         assert not OF_A_REQUEST & set(left), left
 
     run(story)

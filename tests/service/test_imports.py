@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS: list[list[str]] = [
     ["service", "service.errors", "service.config", "service.cpus", "service.schemas", "service.metrics"],
-    ["service.job", "service.cost", "service.answers", "service.refusals"],
+    ["service.protobuf"],
+    ["service.onnx_file"],
+    ["service.default_models", "service.job", "service.cost", "service.answers", "service.refusals"],
     ["service.sentences", "service.extraction", "service.sources"],
     ["service.queue", "service.outbox"],
     ["service.line", "service.artifact"],
@@ -20,6 +22,7 @@ LAYERS: list[list[str]] = [
     ["service.marian", "service.words", "service.frame"],
     ["service.encoding"],
     ["service.model"],
+    ["service.conformity"],
     ["service.encoder"],
     ["service.generation"],
     ["service.tasks"],

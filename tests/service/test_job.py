@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.errors import DeadlineExceeded, InferenceError
+from service.errors import InferenceError
 from service.job import Job
 
 
@@ -28,24 +28,8 @@ def test_rows_are_told_apart_by_who_they_are() -> None:
     assert len({one, other}) == 2
 
 
-def test_a_cancelled_job_has_no_error_and_an_expired_one_has() -> None:
-    left, late = Job([("a", 1)]), Job([("a", 1)])
+def test_a_cancelled_job_has_no_error() -> None:
+    left = Job([("a", 1)])
     left.cancel()
     assert left.cancelled
     assert left.results() == [None]
-    late.expire()
-    assert late.cancelled
-    with pytest.raises(DeadlineExceeded, match="Not answered in time"):
-        late.results()
-
-
-def test_a_job_that_failed_before_it_expired_keeps_its_error() -> None:
-    job = Job([("a", 1), ("b", 1)])
-    job.error = InferenceError("The model failed on this input.")
-    job.expire()
-    with pytest.raises(InferenceError):
-        job.results()
-
-
-def test_a_job_without_a_deadline_never_expires() -> None:
-    assert Job([("a", 1)]).expires_s == float("inf")

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import generate_latest
 from pydantic import BaseModel, ValidationError
 
-from service.errors import InvalidInput, MalformedBody, Overloaded, ServiceError
+from service.errors import InvalidInput, Overloaded, ServiceError
 from service.metrics import REGISTRY
 from service.refusals import invalid, refusal
 from service.schemas import AnswerRequest, ClassifyRequest, SummarizeRequest
@@ -40,19 +40,10 @@ def test_refusals_are_counted_by_their_word() -> None:
 
 
 def said(schema: type[BaseModel], body: Any) -> InvalidInput:
-    """What is told of a body: bytes, or what becomes JSON."""
+    """What is told of what was JSON."""
     with pytest.raises(ValidationError) as caught:
-        schema.model_validate_json(body if isinstance(body, bytes) else orjson.dumps(body))
+        schema.model_validate(body)
     return invalid(caught.value.errors(include_url=False, include_input=False))
-
-
-@pytest.mark.parametrize("body", [b"{", b"no", b"", b'{"inputs": "\xff"}', b"[" * 9000])
-def test_what_is_no_json_says_where(body: bytes) -> None:
-    error = said(ClassifyRequest, body)
-    assert isinstance(error, MalformedBody)
-    assert str(error).startswith("The body is not JSON: ")
-    assert str(error).endswith(".")
-    assert " at line 1 column " in str(error)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +53,12 @@ def test_what_is_no_json_says_where(body: bytes) -> None:
         (ClassifyRequest, {"inputs": ["a", 5]}, "inputs.1: Input should be a valid string."),
         (ClassifyRequest, {"inputs": "a", "x": 1}, "x: There is no such field; see /docs for those there are."),
         (ClassifyRequest, {}, "inputs: Field required."),
-        (ClassifyRequest, {"inputs": [1, 2, 3]}, "inputs.0: Input should be a valid string. (2 more like it.)"),
+        (ClassifyRequest, {"inputs": [1, 2, 3]}, "inputs.0: Input should be a valid string."),
+        (
+            AnswerRequest,
+            {"inputs": [{"context": "a", "x": 1}, 5], "y": 1},
+            "inputs.0.question: Field required. (2 more like it.)",
+        ),
         (AnswerRequest, {"inputs": [{"question": "a"}]}, "inputs.0.context: Field required."),
         (AnswerRequest, {"inputs": {"question": "a"}}, "inputs.context: Field required."),
         (

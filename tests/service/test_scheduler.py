@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.cost import CostSurface
-from service.errors import DeadlineExceeded, InferenceError, InvalidInput, Overloaded, Unavailable
+from service.errors import InferenceError, InvalidInput, Overloaded, Unavailable
 from service.job import Job, Pass, Passes, Row
 from service.queue import Queue, Urgency
 from service.scheduler import Scheduler
@@ -75,8 +75,8 @@ class Office:
 
         self.scheduler.add(name, told, queue, self.watchers[name])
 
-    def submit(self, name: str, *inputs: Any, tokens: int = 4, expires_s: float = math.inf) -> Job:
-        job = Job([(item, tokens) for item in inputs], threading.Event(), expires_s=expires_s)
+    def submit(self, name: str, *inputs: Any, tokens: int = 4) -> Job:
+        job = Job([(item, tokens) for item in inputs], threading.Event())
         self.scheduler.submit(name, job)
         return job
 
@@ -751,65 +751,6 @@ def test_a_check_says_what_submit_would_and_takes_no_lock() -> None:
     with pytest.raises(Overloaded, match="s of work are waiting"):
         made.scheduler.check("other")
     made.scheduler.close()
-
-
-# --- Deadlines -------------------------------------------------------------------------------------------------------
-
-
-def test_expired_rows_are_told_so_without_a_pass() -> None:
-    gate = Gate()
-    with office(only=gate) as made:
-        made.submit("only", "hold")
-        gate.wait()
-        now_s = time.perf_counter()
-        late, stays = made.submit("only", 1, 2, expires_s=now_s), made.submit("only", 3, expires_s=now_s + 3600)
-        gate.open()
-        with pytest.raises(DeadlineExceeded, match=r"Not answered in time.*Try again"):
-            results(late)
-        assert results(stays) == [3]
-    assert gate.seen == ["hold", 3]
-    assert made.watchers["only"].batches == [1, 1]
-    assert made.watchers["only"].given_up == 0, "no pass failed"
-
-
-def test_a_text_that_is_not_done_in_time_ends_at_its_next_step() -> None:
-    in_step, go_on = threading.Event(), threading.Event()
-    steps: list[int] = []
-
-    def writing(rows: list[Row]) -> Passes:
-        """Lets go of cancelled rows as a decoder does: after a pass."""
-        while rows:
-            steps.append(len(rows))
-            in_step.set()
-            assert go_on.wait(PATIENCE_S)
-            leaving = [row for row in rows if row.job.cancelled or (row.inputs == "short" and len(steps) == 4)]
-            yield done(rows, [(row, "text") for row in leaving])
-            rows = [row for row in rows if row not in leaving]
-
-    gate = Gate()
-    with office(gate=gate, writer=writing) as made:
-        made.submit("gate", "hold")
-        gate.wait()
-        endless, short = made.submit("writer", "endless"), made.submit("writer", "short")
-        gate.open()
-        assert in_step.wait(PATIENCE_S)
-        endless.expires_s = time.perf_counter()
-        go_on.set()
-        assert results(short) == ["text"]
-        with pytest.raises(DeadlineExceeded):
-            results(endless)
-    assert steps == [2, 2, 1, 1], "it is seen before the second step, and let go of after it"
-
-
-def test_cancelled_rows_do_not_expire() -> None:
-    gate = Gate()
-    with office(only=gate) as made:
-        made.submit("only", "hold")
-        gate.wait()
-        left = made.submit("only", 1, expires_s=time.perf_counter())
-        left.cancel()
-        gate.open()
-        assert results(left) == [None]
 
 
 # --- Cancelling ------------------------------------------------------------------------------------------------------

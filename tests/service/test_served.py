@@ -105,7 +105,7 @@ def test_many_clients_at_once_get_what_each_gets_alone(server: Server, client: h
 def test_requests_that_wait_for_the_same_pass_share_the_next_and_get_what_each_gets_alone(slow_zoo: Path) -> None:
     texts = ["good", "a good film", "the capital is bad", "is it?", "weak", "bad " * 20]
     with (
-        served(models_dir=slow_zoo, threads=1) as server,
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S) as server,
         server.client() as client,
         ThreadPoolExecutor(len(texts) + 1) as pool,
     ):
@@ -210,7 +210,7 @@ def waiting_for(client: httpx2.Client, name: str, value: float) -> Callable[[], 
 
 def test_a_full_queue_refuses_with_429_and_answers_what_it_took(slow_zoo: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1, queue_rows=2) as server,
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S, queue_rows=2) as server,
         server.client() as client,
         ThreadPoolExecutor(8) as pool,
     ):
@@ -244,13 +244,15 @@ def test_a_request_that_waited_too_long_is_told_so(slow_zoo: Path) -> None:
         late = client.post("/v1/classify", json={"inputs": "good"})
         assert late.status_code == 504
         assert late.json()["error_type"] == "DeadlineExceeded"
-        assert taken.result().status_code == 200, "what runs when its time is over is answered all the same"
-        assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+        assert "waiting behind other work" in late.json()["error"]
+        assert taken.result().status_code == 504, "the pass that holds it up was too slow as well"
+        assert "the model was still at work" in taken.result().json()["error"]
+        eventually(lambda: client.post("/v1/classify", json={"inputs": "good"}).status_code == 200)
 
 
 def test_identical_requests_at_the_same_time_share_a_row(slow_zoo: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1) as server,
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S) as server,
         server.client() as client,
         ThreadPoolExecutor(8) as pool,
     ):
@@ -264,7 +266,7 @@ def test_identical_requests_at_the_same_time_share_a_row(slow_zoo: Path) -> None
 
 def test_health_does_not_wait_behind_a_slow_pass_and_tells_a_stuck_one(slow_zoo: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1, stuck_after_s=0.2) as server,
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S, stuck_after_s=0.2) as server,
         server.client() as client,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -284,7 +286,10 @@ def test_sigterm_answers_every_request_in_flight(slow_zoo: Path) -> None:
         ("classify", "slow"), ("classify", "slow good"), ("classify", ["good", "bad"]), ("summarize", "paris is good"),
         ("classify", "bad"), ("summarize", ["good", "the capital"]),
     ]  # fmt: skip
-    with served(models_dir=slow_zoo, threads=1) as server, ThreadPoolExecutor(len(bodies)) as pool:
+    with (
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S) as server,
+        ThreadPoolExecutor(len(bodies)) as pool,
+    ):
         answers: list[Future[httpx2.Response]] = []
         with server.client() as client:
             for route, inputs in bodies:
@@ -301,7 +306,10 @@ def test_sigterm_answers_every_request_in_flight(slow_zoo: Path) -> None:
 
 
 def test_requests_that_are_not_done_when_the_time_to_drain_is_over_are_told_so(slow_zoo: Path) -> None:
-    with served(models_dir=slow_zoo, threads=1, drain_s=0) as server, ThreadPoolExecutor(3) as pool:
+    with (
+        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S, drain_s=0) as server,
+        ThreadPoolExecutor(3) as pool,
+    ):
         with server.client() as client:
             answers = [pool.submit(ask, server, inputs="slow")]
             eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
@@ -323,11 +331,35 @@ def test_an_idle_server_stops_at_once(zoo: Path) -> None:
         assert "Traceback" not in "".join(server.log)
 
 
-def test_a_folder_that_cannot_be_served_ends_the_process_and_says_why(tmp_path: Path) -> None:
-    with start(models_dir=tmp_path) as process:
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"models_dir": "{folder}/none"}, "SHOAL_MODELS_DIR={folder}/none cannot be read: No such file or directory"),
+        ({"models_dir": "{folder}/hidden"}, "{folder}/hidden: no models (a model is a sub-folder with a config.json)"),
+        ({"models": "x"}, "{folder}: no model named x; there are: hidden, moods, reader"),
+        ({"models": "reader,hidden"}, "{folder}: none of the models can be served: reader: tokenizer.json"),
+        ({"strict_models": "yes"}, "2 of the models cannot be served (SHOAL_STRICT_MODELS): hidden: no config.json; r"),
+        ({"default_models": "classify=x"}, "SHOAL_DEFAULT_MODELS: 'x' is not there; classify is served by: moods"),
+        ({"threads": "-1"}, "SHOAL_THREADS=-1: Input should be greater than or equal to 0"),
+    ],
+)  # fmt: skip
+def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+    toys.classifier(tmp_path / "moods")
+    (toys.reader(tmp_path / "reader") / "tokenizer.json").unlink()
+    (tmp_path / "hidden" / ".git").mkdir(parents=True)
+    given = {name: value.format(folder=tmp_path) for name, value in settings.items()}
+    with start(**{"models_dir": tmp_path, "log_level": "warning"} | given) as process:
         _, log = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode != 0
-    assert "no models (a model is a sub-folder with a config.json)" in log
+    assert process.returncode == 1
+    errors = [line for line in log.splitlines() if not line.startswith("WARNING ")]
+    assert len(errors) == 1, log
+    assert errors[0].startswith(f"ERROR {said.format(folder=tmp_path)}")
+
+
+def test_the_log_says_which_model_answers_what(zoo: Path) -> None:
+    with served(models_dir=zoo, default_models="classify=topics") as server:
+        log = "".join(server.log)
+    assert "answered: /v1/classify by topics, /v1/answer by reader, /v1/summarize by writer\n" in log
 
 
 def test_nothing_but_the_run_time_dependencies_is_imported(zoo: Path) -> None:

@@ -71,6 +71,24 @@ def test_a_word_is_asked_for_once() -> None:
     assert asked == ["the", "good", "bad"]
 
 
+def test_a_word_is_tokenized_once_for_the_spans_of_all_its_tokens() -> None:
+    asked: list[str] = []
+    tokenizer = toys.word_piece()
+    tokens_of = each(tokenizer)
+
+    def noting(words: list[str]) -> Encodings:
+        asked.extend(words)
+        return tokens_of(words)
+
+    text = "is " + ".," * 1000 + " paris. the"
+    _, places = Words(noting).read(text)
+    asked.clear()
+    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+    for _ in range(2):
+        assert [places.span(token) for token in range(len(offsets))] == offsets
+    assert asked == [".," * 1000, "paris."]
+
+
 def test_memory_is_bounded_in_words_and_in_their_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "_MOST", 10)
     tokenizer = toys.word_piece()

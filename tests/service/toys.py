@@ -149,6 +149,20 @@ def classifier_graph(path: Path, table: Array, *, slow_turns: int = 0) -> None:
     _save(path, nodes, _IDS, {"logits": ["rows", table.shape[1]]}, constants)
 
 
+def int8_graph(path: Path) -> None:
+    """One product of 8-bit numbers, in the branch of a condition."""
+    product = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["left", "right"], ["whole"]),
+         helper.make_node("Cast", ["whole"], ["product"], to=TensorProto.FLOAT)],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("product", TensorProto.FLOAT, [1, 1])],
+        [numpy_helper.from_array(np.ones((1, 1), np.int8), name) for name in ("left", "right")],
+    )  # fmt: skip
+    node = helper.make_node("If", ["always"], ["logits"], then_branch=product, else_branch=product)
+    _save(path, [node], {}, {"logits": [1, 1]}, {"always": np.array(True)})
+
+
 def reader_graph(path: Path, starts: Array, ends: Array) -> None:
     """start_logits and end_logits [rows, tokens]: each token's entry in the tables."""
     nodes = [
@@ -408,6 +422,68 @@ def summarizer(
     else:
         decoder_graph(folder / "decoder.onnx", copy=copy, noise=noise)
     return folder
+
+
+def optimum_summarizer(folder: Path, *, half: bool = False, **config: Any) -> Path:
+    """As `summarizer`, in the form that Optimum writes; `half` has float16 for all that is float32."""
+    folder = summarizer(folder, static=False, **config)
+    encoder, step = folder / "encoder_model.onnx", folder / "decoder_with_past_model.onnx"
+    (folder / "encoder.onnx").rename(encoder)
+    (folder / "decoder.onnx").rename(step)
+    first_decoder_graph(folder / "decoder_model.onnx")
+    for path in (encoder, step, folder / "decoder_model.onnx") if half else ():
+        _halve(path)
+    return folder
+
+
+def first_decoder_graph(path: Path) -> None:
+    """The caches that `encoder_graph` gives, from its last hidden states."""
+    states = (TensorProto.FLOAT, ["rows", "source", len(VOCABULARY)])
+    nodes = [
+        helper.make_node("Unsqueeze", ["encoder_hidden_states", "one"], ["present.0.encoder.value"]),
+        helper.make_node("ArgMax", ["encoder_hidden_states"], ["ids"], axis=-1, keepdims=0),
+        helper.make_node("Cast", ["ids"], ["plain"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["plain", "one_three"], ["present.0.encoder.key"]),
+    ]
+    _save(
+        path,
+        nodes,
+        {
+            "input_ids": (TensorProto.INT64, ["rows", 1]),
+            "encoder_attention_mask": _IDS["attention_mask"],
+            "encoder_hidden_states": states,
+        },
+        {
+            "present.0.encoder.key": ["rows", 1, "source", 1],
+            "present.0.encoder.value": ["rows", 1, "source", len(VOCABULARY)],
+        },
+        {"one": np.array([1]), "one_three": np.array([1, 3])},
+    )
+
+
+def _halve(path: Path) -> None:
+    """Let a graph's float32 inputs and outputs be float16: casts around what it was."""
+    model = onnx.load(path)
+    graph = model.graph
+    casts = []
+    for kind, values in (("input", graph.input), ("output", graph.output)):
+        for value in values:
+            if value.type.tensor_type.elem_type != TensorProto.FLOAT:
+                continue
+            inner = f"{value.name}_inside"
+            for node in graph.node:
+                for own in (node.input, node.output):
+                    own[:] = [inner if name == value.name else name for name in own]
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
+            ends = [value.name, inner] if kind == "input" else [inner, value.name]
+            to = TensorProto.FLOAT if kind == "input" else TensorProto.FLOAT16
+            casts.append((kind, helper.make_node("Cast", ends[:1], ends[1:], to=to)))
+    nodes = [cast for kind, cast in casts if kind == "input"] + list(graph.node)
+    nodes += [cast for kind, cast in casts if kind == "output"]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
 
 
 def byte_summarizer(folder: Path, **config: Any) -> Path:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +32,18 @@ COPY = 3.0
 NOISE = np.random.default_rng(7).integers(-4, 5, (7, len(toys.VOCABULARY))).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["static caches", "growing caches"])
+FORMS: dict[str, Callable[..., Path]] = {
+    "static caches": toys.summarizer,
+    "growing caches": partial(toys.summarizer, static=False),
+    "Optimum's graphs": toys.optimum_summarizer,
+    "Optimum's graphs in float16": partial(toys.optimum_summarizer, half=True),
+}
+
+
+@pytest.fixture(scope="module", params=list(FORMS))
 def graphs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seq2SeqGraphs:
     folder = tmp_path_factory.mktemp("model") / "noisy"
-    toys.summarizer(folder, copy=COPY, noise=NOISE, static=request.param)
+    FORMS[request.param](folder, copy=COPY, noise=NOISE)
     return Seq2SeqGraphs(Artifact(folder), batch_tokens=256, wide_threads=1)
 
 
@@ -96,6 +107,13 @@ def test_a_text_alone_is_what_the_formula_says(graphs: Seq2SeqGraphs) -> None:
     for wanted in prompts():
         rows = job_of([wanted]).rows
         assert run(decoder, rows)[0][id(rows[0])] == expected(wanted)
+
+
+def test_logits_are_float32_whatever_the_graphs_have(graphs: Seq2SeqGraphs) -> None:
+    sources = graphs.encoder.run([prompts()[0].encoding], alone=True)
+    logits = graphs.steps(sources, 1).run([toys.CLS], [0])
+    assert logits.dtype == np.dtype(np.float32)
+    assert logits.shape == (1, graphs.vocabulary)
 
 
 def test_the_rule_for_names_makes_a_difference() -> None:

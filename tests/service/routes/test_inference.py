@@ -183,7 +183,7 @@ def test_questions_of_the_wrong_shape(client: TestClient, inputs: Any) -> None:
         ("summarize", {"max_new_tokens": 64}),
         ("summarize", {"min_new_tokens": 5, "max_new_tokens": 4}),
         ("summarize", {"min_new_tokens": 50}),
-        ("summarize", {"length_penalty": 1e400}),
+        ("summarize", {"length_penalty": 11}),
         ("summarize", {"no_repeat_ngram_size": -1}),
         ("summarize", {"temperature": 1}),
     ],
@@ -230,7 +230,7 @@ def test_a_model_of_another_task(client: TestClient) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"not json", b'{"inputs": "good"', b'{"inputs": \'good\'}', b'{"inputs": "good",}', b'{"inputs": "\xff\xfe"}',
-     b"\x00", b"[" * 9000, b'{"inputs": "bad \x01 control"}', b'{"inputs": ' + b"1" * 5000 + b"}"],
+     b"\x00", b"[" * 9000, b'{"inputs": "bad \x01 control"}', b'{"inputs": "good", "model": NaN}'],
 )  # fmt: skip
 def test_what_is_not_json(client: TestClient, route: str, body: bytes) -> None:
     status, word, sentence = refused(client, route, body)

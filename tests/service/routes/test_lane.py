@@ -17,6 +17,7 @@ from starlette.types import Message, Scope
 
 from service.engine import Inference
 from service.errors import DeadlineExceeded, InferenceError, ModelNotFound, Overloaded, ServiceError, Unavailable
+from service.routes.body import BodyLimits
 from service.routes.inference import SCHEMAS
 from service.routes.lane import Lane
 from service.schemas import AnswerResponse, ClassifyResponse, ErrorBody, SummarizeResponse
@@ -31,6 +32,7 @@ RESPONSES: dict[str, type[BaseModel]] = {
     "summarize": SummarizeResponse,
 }
 ROUTES = list(SCHEMAS)
+LIMITS = BodyLimits(max_bytes=10_000, max_inputs=4, max_input_chars=1000)
 
 
 class OneAnswer:
@@ -40,7 +42,10 @@ class OneAnswer:
         self._told = told
         self.asked: list[tuple[str, list[Any], Any, str | None]] = []
 
-    async def infer(self, route: str, inputs: list[Any], parameters: Any, model: str | None) -> Inference:
+    async def infer(
+        self, route: str, inputs: list[Any], parameters: Any, model: str | None, *, arrived_s: float
+    ) -> Inference:
+        self.arrived_s = arrived_s
         self.asked.append((route, inputs, parameters, model))
         if isinstance(self._told, BaseException):
             raise self._told
@@ -48,7 +53,7 @@ class OneAnswer:
 
 
 def lane_to(registry: OneAnswer, route: str = "classify") -> TestClient:
-    return TestClient(Lane(route, SCHEMAS[route], State({"registry": registry}), max_body_bytes=10_000))
+    return TestClient(Lane(route, SCHEMAS[route], State({"registry": registry}), limits=LIMITS))
 
 
 def told(client: TestClient, path: str, **request: Any) -> tuple[int, str, str]:

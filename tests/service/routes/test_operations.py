@@ -13,6 +13,7 @@ from tests.service.serving import samples
 
 def test_models_are_listed_with_their_facts(client: TestClient, zoo: Path) -> None:
     cards = {card["name"]: card for card in client.get("/v1/models").json()["models"]}
+    assert client.get("/v1/models").json()["missing"] == []
     assert list(cards) == ["moods", "reader", "topics", "writer"]
     assert cards["moods"] == {
         "name": "moods",
@@ -43,9 +44,33 @@ def test_a_models_score_comes_from_its_metrics(tmp_path: Path) -> None:
 
 
 def test_health(client: TestClient) -> None:
-    for path in ("/health", "/health/live", "/health/ready"):
+    for path in ("/health", "/health/ready"):
         response = client.get(path)
-        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+        assert (response.status_code, response.json()) == (200, {"status": "ok", "missing": []})
+    response = client.get("/health/live")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_models_that_could_not_be_loaded_are_named(tmp_path: Path) -> None:
+    toys.classifier(tmp_path / "moods")
+    (tmp_path / "empty").mkdir()
+    missing = [{"name": "empty", "reason": "no config.json"}]
+    with TestClient(create_app(Settings(models_dir=tmp_path, threads=1))) as client:
+        for path in ("/health", "/health/ready"):
+            response = client.get(path)
+            assert (response.status_code, response.json()) == (200, {"status": "ok", "missing": missing})
+        listed = client.get("/v1/models").json()
+        assert listed["missing"] == missing
+        assert [card["name"] for card in listed["models"]] == ["moods"]
+        assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+
+
+def test_the_default_of_each_route_is_told(zoo: Path) -> None:
+    settings = Settings(models_dir=zoo, threads=1, default_models="classify=topics")
+    with TestClient(create_app(settings)) as client:
+        cards = client.get("/v1/models").json()["models"]
+        assert {card["name"] for card in cards if card["default"]} == {"topics", "reader", "writer"}
+        assert client.post("/v1/classify", json={"inputs": "good"}).json()["model"] == "topics"
 
 
 def test_ready_turns_false_when_no_worker_would_answer(tmp_path: Path) -> None:
@@ -56,7 +81,7 @@ def test_ready_turns_false_when_no_worker_would_answer(tmp_path: Path) -> None:
         app.state.registry.close()
         for path in ("/health", "/health/ready"):
             response = client.get(path)
-            assert (response.status_code, response.json()) == (503, {"status": "unhealthy"})
+            assert (response.status_code, response.json()) == (503, {"status": "unhealthy", "missing": []})
         assert client.get("/health/live").status_code == 200, "the process answers: no reason to restart it"
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.artifact import Artifact
 from service.errors import InferenceError, InvalidInput
 from service.schemas import AnswerParameters, Question
-from service.tasks.answering import Answering, best_place, best_places, span_logits
+from service.tasks.answering import Answering, best_place, best_places, span_logits, spans_inside
 from tests.service import toys
 from tests.service.tasks.rounds import answered
 from tests.service.test_encoding import offsets
@@ -42,6 +42,12 @@ def test_span_logits_are_the_sums_of_their_ends(logits: list[tuple[int, int]], l
     for first, extra in product(range(len(logits)), range(longest)):
         inside = first + extra < len(logits)
         assert table[extra, first] == (starts[first] + ends[first + extra] if inside else -np.inf)
+
+
+@given(st.integers(1, 20), st.integers(1, 20))
+def test_spans_inside_are_those_that_do_not_leave_the_window(longest: int, tokens: int) -> None:
+    table = span_logits(np.zeros(tokens), np.zeros(tokens), longest)
+    assert spans_inside(longest, tokens) == np.isfinite(table).sum()
 
 
 @given(LOGITS, st.integers(1, 15), st.integers(1, 200))
@@ -162,6 +168,16 @@ def test_there_is_no_answer_only_where_every_window_says_so(tmp_path: Path) -> N
     assert told(task, context, [{"": 9.0, "paris": 5.0}, {"": 1.0}], **either)["answer"] == "paris"
     assert told(task, context, [{"": 1.0, "paris": 5.0}, {"": 9.0}], **either)["answer"] == "paris"
     assert told(task, context, [{"": 9.0, "paris": 5.0}, {"": 8.0}], **either)["answer"] == ""
+
+
+@pytest.mark.parametrize("words", [20, 60])
+def test_the_scores_of_all_spans_and_of_no_answer_add_up_to_one(tmp_path: Path, words: int) -> None:
+    """In one window and in several, which share no token here."""
+    context = " ".join(["paris", "strong", "is"] * (words // 3 + 1))
+    parameters: dict[str, Any] = {"top_k": 100, "max_answer_len": 1, "doc_stride": 0, "handle_impossible_answer": True}
+    result = ask(made(tmp_path), "is?", context, **parameters)
+    assert result["windows"] == 1 + (words > 58)
+    assert sum(answer["score"] for answer in result["answers"]) == pytest.approx(1)
 
 
 def test_windows_do_not_grow_without_bound(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Smaller models from trained ones: fewer layers (`distil`), or fewer heads and columns (`prune`)."""

@@ -1,0 +1,1 @@
+"""Scores, probes and speed of artifacts, measured through the service's own code."""

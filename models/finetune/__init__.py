@@ -1,1 +1,0 @@
-"""Fine-tuning, one module a task; `finetune` runs a recipe's stages in order."""

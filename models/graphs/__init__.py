@@ -1,0 +1,1 @@
+"""ONNX graphs: export from transformers, rewriting, fusing and quantization."""

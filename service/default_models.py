@@ -1,0 +1,62 @@
+"""Which model answers a route's requests that name none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+
+from service.errors import StartupError
+
+log = logging.getLogger(__name__)
+
+SHIPPED = {"classify": "sentiment", "answer": "qa", "summarize": "summarizer"}
+"""The models that the repository brings, by route: the defaults where no setting says otherwise."""
+
+
+def choose_defaults(
+    routes: Mapping[str, str], missing: Collection[str], wanted: Mapping[str, str], all_routes: Collection[str]
+) -> dict[str, str]:
+    """The default model by route, none for a route whose default could not be loaded.
+
+    `routes` are those of the loaded models by name, in the order in which models were asked for; `missing` are the
+    names of folders that could not be loaded; `wanted` is what the operator chose, by route. Without a choice it is the
+    model that the repository brings, else the only one, else the first. A default that could not be loaded is not
+    replaced: another model's answers to the same requests would go unnoticed.
+
+    Raises StartupError for a choice that names no route of `all_routes`, or no model of the route.
+    """
+    _check(routes, missing, wanted, all_routes)
+    chosen = {}
+    for route in all_routes:
+        names = [name for name, own in routes.items() if own == route]
+        default = wanted.get(route) or SHIPPED.get(route)
+        if default in names:
+            chosen[route] = str(default)
+        elif default in missing:
+            log.warning(
+                "%s is the default of /v1/%s and could not be loaded: requests must name a model", default, route
+            )
+        elif names:
+            chosen[route] = names[0]
+            if len(names) > 1:
+                log.warning(
+                    "%d models serve /v1/%s and none is set as its default: the first, %s, answers requests that name "
+                    "none; SHOAL_DEFAULT_MODELS=%s=%s makes sure of it",
+                    *(len(names), route, names[0], route, names[0]),
+                )
+    return chosen
+
+
+def _check(
+    routes: Mapping[str, str], missing: Collection[str], wanted: Mapping[str, str], all_routes: Collection[str]
+) -> None:
+    wrong = []
+    for route, name in wanted.items():
+        fitting = [each for each, own in routes.items() if own == route]
+        if route not in all_routes:
+            wrong.append(f"there is no route {route!r}; there are: {', '.join(all_routes)}")
+        elif name not in fitting and name not in missing:
+            what = "is for another route" if name in routes else "is not there"
+            wrong.append(f"{name!r} {what}; {route} is served by: {', '.join(fitting) or 'none'}")
+    if wrong:
+        raise StartupError(f"SHOAL_DEFAULT_MODELS: {'; '.join(wrong)}")
