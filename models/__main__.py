@@ -13,7 +13,7 @@ from models.commands.compress import distil, prune
 from models.commands.finetune import finetune
 from models.commands.measure import probe, report, speed
 from models.commands.prepare import prepare
-from models.commands.recipes import evaluate, export, quantize, sentences
+from models.commands.recipes import domain, evaluate, export, quantize, sentences
 from models.errors import WorkshopError
 from service.errors import StartupError
 
@@ -23,7 +23,21 @@ app = Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (prepare, finetune, export, quantize, evaluate, sentences, probe, speed, report, add, distil, prune):
+for command in (
+    prepare,
+    finetune,
+    export,
+    quantize,
+    evaluate,
+    sentences,
+    domain,
+    probe,
+    speed,
+    report,
+    add,
+    distil,
+    prune,
+):
     app.command()(command)
 
 _PROGRAM = "python -m models"

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service import __version__
 from service.config import Settings
 from service.errors import MethodNotAllowed, NotFound, ServiceError
-from service.middleware import RequestMetrics
+from service.middleware import RequestMetrics, RequestNormalizer
 from service.refusals import fault, refusal
 from service.registry import Registry
 from service.routes import inference, operations
@@ -33,7 +33,7 @@ class Application(FastAPI):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.lanes: dict[str, ASGIApp] = {}
-        """By path; they take its POST requests, FastAPI all others."""
+        """By path, with and without a slash at its end; they take its POST requests, FastAPI all others."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
@@ -72,6 +72,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect names the address that the server believes in, not the client's
         lifespan=lifespan,
     )
     limits = BodyLimits(
@@ -79,11 +80,12 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     )
     for route, schema in inference.SCHEMAS.items():
         lane = Lane(route, schema, app.state, limits=limits)
-        app.lanes[lane.path] = RequestMetrics(lane)
+        app.lanes[lane.path] = app.lanes[f"{lane.path}/"] = RequestMetrics(lane)
     add_docs(app)
     app.include_router(inference.router)
     app.include_router(operations.router)
     app.add_middleware(RequestMetrics)
+    app.add_middleware(RequestNormalizer)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(Exception, _fault)

@@ -151,6 +151,12 @@ class Artifact:
         return path if path.is_file() else None
 
     @property
+    def domain_classifier(self) -> Path | None:
+        """What tells the texts that a summarizer was trained on from others; None without one."""
+        path = self.folder / "domain.json"
+        return path if path.is_file() else None
+
+    @property
     def labels(self) -> list[str]:
         """Class names by index, as config.json has them; empty for tasks without classes."""
         if self.task != "text-classification":

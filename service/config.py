@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -63,6 +65,7 @@ class Settings(BaseSettings):
     stuck_after_s: float = Field(
         60.0, gt=0, description="Seconds that one forward pass may take before /health turns false."
     )
+    keep_alive_s: int = Field(75, ge=1, description="Seconds that a connection may be idle before it is closed.")
     drain_s: int = Field(30, ge=0, description="Seconds that running requests get to finish on shutdown.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
@@ -89,6 +92,14 @@ class Settings(BaseSettings):
         """The names in `default_models` by route, such as "classify"."""
         return dict(_pairs(self.default_models))
 
+    @field_validator("host", "models_dir", mode="before")
+    @classmethod
+    def _not_empty(cls, value: object) -> object:
+        # An empty host would listen on every address, an empty folder would be the current one.
+        if not str(value).strip():
+            raise ValueError("must not be empty; unset the variable to get the default")
+        return value
+
     def model_names(self) -> tuple[str, ...]:
         """The names in `models`, empty for all."""
         return tuple(name.strip() for name in self.models.split(",") if name.strip())
@@ -109,3 +120,18 @@ def read_settings() -> Settings:
             for each in error.errors()
         ]
         raise StartupError("; ".join(wrong)) from error
+
+
+def unknown_settings(names: Iterable[str]) -> list[str]:
+    """A sentence for each SHOAL_* variable among `names` that is no setting, with those it may be a slip for."""
+    unknown = [(name, name.lower().removeprefix("shoal_")) for name in names if name.lower().startswith("shoal_")]
+    return [
+        f"{name} is not a setting and has no effect{_close_names(field)}"
+        for name, field in sorted(unknown)
+        if field not in Settings.model_fields
+    ]
+
+
+def _close_names(field: str) -> str:
+    close = get_close_matches(field, Settings.model_fields)
+    return f"; did you mean {' or '.join(f'SHOAL_{each.upper()}' for each in close)}?" if close else "."

@@ -4,6 +4,8 @@ ServiceError          500 Internal
 ├── InvalidInput      422 Validation        also the face of FastAPI's own validation errors
 │   ├── MalformedBody 400 Validation        not JSON, or not readable at all
 │   └── InputTooLong  413 Validation        says the limit and what was sent
+├── MalformedRequest  400 Validation        not HTTP; the connection is closed
+├── HeadersTooLarge   431 Validation        the connection is closed
 ├── NotFound          404 NotFound          no such path
 │   └── ModelNotFound 404 ModelNotFound     no such model, or none for the task
 ├── MethodNotAllowed  405 MethodNotAllowed
@@ -43,6 +45,16 @@ class MalformedBody(InvalidInput):
 
 class InputTooLong(InvalidInput):
     status = 413
+
+
+class MalformedRequest(ServiceError):
+    status = 400
+    code = "Validation"
+
+
+class HeadersTooLarge(ServiceError):
+    status = 431
+    code = "Validation"
 
 
 class NotFound(ServiceError):

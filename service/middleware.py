@@ -43,3 +43,26 @@ class RequestMetrics:
         finally:
             REQUESTS_IN_FLIGHT.dec()
             answered(_route(scope), status).observe(time.perf_counter() - began_s)
+
+
+class RequestNormalizer:
+    """Answers HEAD as GET without a body, and a path with a slash at its end as the path without."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if len(path) > 1 and path.endswith("/"):
+            scope = {**scope, "path": path[:-1]}
+        if scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        def without_body(message: Message) -> Awaitable[None]:
+            return send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)

@@ -60,6 +60,7 @@ class AnswerParameters(_Strict):
 
 
 Strategy = Literal["truncate", "map_reduce", "extractive"]
+RequestedStrategy = Literal["auto", "truncate", "map_reduce", "extractive"]
 
 
 class SummarizeParameters(_Strict):
@@ -73,13 +74,19 @@ class SummarizeParameters(_Strict):
     names_from_source: bool | None = Field(
         None, description="Write numbers and acronyms only as they stand in what is summarized."
     )
-    strategy: Strategy | None = Field(
-        None,
+    strategy: RequestedStrategy | None = Field(
+        "auto",
         description="truncate: read what the model can and leave the rest; map_reduce: summarize the text in pieces, "
-        "then the summaries; extractive: choose sentences, write nothing. If left out map_reduce for a text longer "
-        "than the model reads.",
+        "then the summaries; extractive: choose sentences, write nothing; auto: extractive for a text that is not like "
+        "those the model was trained on, if the model can tell, else map_reduce for one longer than the model reads, "
+        "else truncate.",
     )
-    num_sentences: int | None = Field(None, ge=1, le=100, description="Sentences to choose (extractive only); 3.")
+    num_sentences: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="Sentences to choose (extractive only); if left out half of the text's, and 3 at most.",
+    )
     sources: bool = Field(
         False, description="Say for each sentence of the summary which sentences of the text support it."
     )
@@ -167,6 +174,7 @@ class SupportedSentence(BaseModel):
 class Summary(_Result):
     summary: str
     strategy: Strategy = Field(description="How it was made.")
+    reason: str | None = Field(description="Why auto chose sentences instead of writing; null where it did not.")
     pieces: int = Field(description="Parts that the text was read in.")
     sentences: list[Sentence] | None = Field(description="The chosen sentences of the text (extractive), else null.")
     sources: list[SupportedSentence] | None = Field(description="Null unless asked for.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import accumulate, pairwise
 
@@ -21,6 +21,11 @@ _BLANK_LINE = re.compile(r"\n\s*\n")
 # Stops of scripts that need no space after them, or that nupunkt does not know.
 # A run of them is looked at from its first alone: from each of them in turn would take the square of its length.
 _OTHER_STOPS = re.compile(r"[。！？]+[」』”）]*|(?<![।॥؟۔])[।॥؟۔]++(?=\s)")
+# Lines of more characters are paragraphs: no editor broke them to fit a page.
+_WIDEST_PAGE_CHARS = 100
+_FULL = 0.8  # of a page's width that a line fills at least, if it was broken to fit; the lines of a PDF are ragged
+# Of a list, a dialogue or a letter's head.
+_BEGINS_ITEM = re.compile(r"(?:[-*•–]|\d+[.)]|\[[^\]\n]*\]|(?![a-z])[^\W\d_][\w .-]{0,30}:)\s")
 # nupunkt takes a minute for 200,000 question marks in a row, and remembers words of any length. A border needs a space,
 # so that only the ends of a long word matter to it.
 _LONG_WORD = re.compile(r"(?<!\S)\S{100,}")
@@ -49,14 +54,41 @@ def _trimmed(text: str, start: int, end: int) -> Span:
     return start, start + len(inner.strip())
 
 
+def _ends_of_lines(text: str) -> Iterator[int]:
+    """Line breaks that end something, such as a heading, an item of a list or a turn of a dialogue."""
+    start = 0
+    for paragraph in _BLANK_LINE.split(text):
+        start = text.index(paragraph, start)
+        lines = paragraph.split("\n")
+        width = max(map(len, lines))
+        for line, following in pairwise(lines):
+            start += len(line)
+            if _is_end(line, following, width):
+                yield start
+            start += 1
+        start += len(lines[-1])
+
+
+def _is_end(line: str, following: str, width: int) -> bool:
+    """Whether a line was broken off for another reason than that the next word did not fit into the page's width."""
+    if not following[:1].strip():  # indented: it belongs to what stands above
+        return False
+    if width > _WIDEST_PAGE_CHARS or _BEGINS_ITEM.match(following):
+        return True
+    had_fitted = len(line) + 1 + len(following.split(" ", 1)[0]) <= _FULL * width
+    return had_fitted and not following[0].islower()
+
+
 def sentence_spans(text: str) -> list[Span]:
     """Where each sentence begins and ends, in order, without space at either end.
 
-    Every other character lies in exactly one sentence. A blank line is a border too.
+    Every other character lies in exactly one sentence. A blank line is a border too, and a line break that was not
+    made to fit a page's width.
     """
     cuts = {0, len(text)}
     cuts.update(end for _, end in _splitter().span_tokenize(_without_long_words(text)))
     cuts.update(match.start() for match in _BLANK_LINE.finditer(text))
+    cuts.update(_ends_of_lines(text))
     cuts.update(match.end() for match in _OTHER_STOPS.finditer(text))
     spans = (_trimmed(text, start, end) for start, end in pairwise(sorted(cuts)))
     return [(start, end) for start, end in spans if start < end]

@@ -103,5 +103,18 @@ def sentences(
     print(scores)
 
 
+def domain(name: RecipeName, *, data: DataFolder = DATA, artifacts: ArtifactsFolder = ARTIFACTS) -> None:
+    """Make a summarizer's domain.json, which says of which texts it writes, and score that on held-out ones."""
+    from models.training.domain import finetune_domain, score_domain
+
+    plan = load_recipe(name)
+    folder = artifacts / plan.name
+    finetune_domain(folder, data)
+    scores = score_domain(folder, data)
+    metrics = {**Artifact(folder).metrics, "written": scores}
+    finish_artifact(folder, metrics, model_card(folder, plan, metrics))
+    print(scores)
+
+
 def _fp32(plan: Recipe, runs: Path) -> Path:
     return runs / plan.name / "fp32" / plan.name

@@ -13,7 +13,7 @@ from models.data.rows import Row
 from models.errors import Missing
 from models.evaluation.sentence_vectors import SentenceReader
 from service.artifact import Artifact
-from service.extraction import choose, features
+from service.extraction import choose, features, fragment_penalties
 from service.model import Graph
 
 _MEASURES = ("rouge1", "rouge2", "rougeL")
@@ -35,7 +35,7 @@ def score_extraction(folder: Path, rows: Iterable[Row], *, count: int = 1) -> di
         document = reader.read(row["text"])
         scored = graph.run_arrays({"vectors": document.vectors, "features": features(document.lengths)})
         picks = {
-            "chosen": choose(scored["scores"], scored["units"], count),
+            "chosen": choose(scored["scores"] - fragment_penalties(document.sentences), scored["units"], count),
             "lead": list(range(min(count, len(document.sentences)))),
         }
 

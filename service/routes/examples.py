@@ -5,47 +5,58 @@ from __future__ import annotations
 from fastapi.openapi.models import Example
 
 CLASSIFY_EXAMPLES: dict[str, Example] = {
-    "one text": {"value": {"inputs": "A charming film, and often a moving one."}},
+    "one text": {"value": {"inputs": "The headphones are comfortable and the battery lasts all week."}},
     "several texts, the best label only": {
         "value": {
-            "inputs": ["I would watch it again tomorrow.", "Two hours that I will not get back."],
+            "inputs": [
+                "The food was wonderful and the staff could not have been kinder.",
+                "We waited an hour, and the soup was cold when it came.",
+            ],
             "parameters": {"top_k": 1},
         }
     },
 }
 
-_CONTEXT = (
-    "The Rhine rises in the Swiss Alps and flows through Germany and the Netherlands to the North Sea. "
-    "It is about 1,230 km long. Rotterdam, near its mouth, has the largest port in Europe."
+NOTICE = (
+    "The city library in Mill Street will be closed from 3 to 21 August while its heating is replaced. Borrowed books "
+    "can be returned at the branch in North Road, which is open until 8 pm on weekdays. No fines are charged during "
+    "the closure. Books that were reserved before 1 August can be collected at the branch from 5 August. The "
+    "children's reading hour moves to the town hall and keeps its usual time, Saturday at 10 am. The library plans to "
+    "reopen with longer hours on 22 August."
 )
 
 ANSWER_EXAMPLES: dict[str, Example] = {
-    "one question": {"value": {"inputs": {"question": "How long is the Rhine?", "context": _CONTEXT}}},
+    "one question": {
+        "value": {"inputs": {"question": "Until when is the branch open on weekdays?", "context": NOTICE}}
+    },
     "the three best answers": {
         "value": {
-            "inputs": {"question": "Where does the Rhine rise?", "context": _CONTEXT},
+            "inputs": {"question": "Why will the library be closed?", "context": NOTICE},
             "parameters": {"top_k": 3, "max_answer_len": 8},
         }
     },
 }
 
-_ABSTRACT = (
-    "Servers for neural networks answer many small requests at once. Running each alone wastes the processor, and "
-    "waiting for a full batch wastes the client's time. We present a scheduler that forms batches from whatever is "
-    "waiting when a worker becomes free. Rows of similar length share a batch, so that little is computed on padding. "
-    "On two processor cores it doubles the throughput of a text classifier without adding latency for a lone request."
+# Of "Knowledge-Aware Self-Correction in Language Models via Structured Memory Graphs", from arXiv's metadata (CC0).
+ABSTRACT = (
+    "Large Language Models (LLMs) are powerful yet prone to generating factual errors, commonly referred to as "
+    "hallucinations. We present a lightweight, interpretable framework for knowledge-aware self-correction of LLM "
+    "outputs using structured memory graphs based on RDF triples. Without retraining or fine-tuning, our method "
+    "post-processes model outputs and corrects factual inconsistencies via external semantic memory. We demonstrate "
+    "the approach using DistilGPT-2 and show promising results on simple factual prompts."
 )
 
 SUMMARIZE_EXAMPLES: dict[str, Example] = {
-    "one text": {"value": {"inputs": _ABSTRACT}},
-    "as it is written": {"value": {"inputs": _ABSTRACT, "stream": True}},
+    "an abstract": {"value": {"inputs": ABSTRACT}},
+    "as it is written": {"value": {"inputs": ABSTRACT, "stream": True}},
+    "another text, of which sentences are chosen": {"value": {"inputs": NOTICE, "parameters": {"num_sentences": 2}}},
     "the best two sentences, and what supports them": {
         "value": {
-            "inputs": _ABSTRACT,
+            "inputs": ABSTRACT,
             "parameters": {"strategy": "extractive", "num_sentences": 2, "sources": True},
         }
     },
     "four beams, 30 tokens at most": {
-        "value": {"inputs": [_ABSTRACT], "parameters": {"num_beams": 4, "max_new_tokens": 30}}
+        "value": {"inputs": [ABSTRACT], "parameters": {"num_beams": 4, "max_new_tokens": 30}}
     },
 }

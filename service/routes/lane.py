@@ -26,7 +26,7 @@ from service.schemas import InferenceRequest, SummarizeRequest
 
 log = logging.getLogger(__name__)
 
-_JSON, _EVENTS = b"application/json", b"text/event-stream"
+_JSON, _EVENTS = b"application/json", b"text/event-stream; charset=utf-8"
 # A proxy that keeps events back until it has a bufferful would undo the stream.
 _UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
@@ -175,7 +175,7 @@ def _described(scope: Scope) -> tuple[str, bytes]:
         if name == b"content-type":
             kind = kind or value
         elif name == b"content-length":
-            length = value
+            length = value.lstrip(b"0")  # Python's int() refuses thousands of digits, HTTP does not
     if kind != _JSON:
         kind = kind.partition(b";")[0].strip().lower()
     return kind.decode("latin-1"), length

@@ -8,9 +8,10 @@ from typing import Any
 
 from service.answers import Answer
 from service.artifact import Artifact
+from service.domain import DomainClassifier, domain_ids
 from service.encoding import Encoding, Sentences, Tokenizer
 from service.errors import InvalidInput
-from service.extraction import choose
+from service.extraction import choose, fragment_penalties
 from service.generation.decoding import Decoder, Prompt, Reading
 from service.generation.names import Pieces
 from service.generation.options import GenerationOptions, default_options, special_tokens
@@ -45,6 +46,8 @@ class Summarization:
         graphs = Seq2SeqGraphs(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self.model = Decoder(graphs, special_tokens(config), Pieces(self._tokenizer.decode, graphs.vocabulary))
         self._salience = Salience(artifact)
+        path = artifact.domain_classifier
+        self._domain = None if path is None else DomainClassifier(path, vocabulary=graphs.vocabulary)
         self._defaults = default_options(config, artifact.serving)
         self._longest = (
             int(config.get("max_position_embeddings") or config.get("n_positions") or _DEFAULT_POSITIONS) - 1
@@ -69,11 +72,13 @@ class Summarization:
     def run(self, text: str, parameters: SummarizeParameters) -> Rounds:
         """The summary of one text, in as many rounds as its strategy takes."""
         options = self.options(parameters)
-        if parameters.strategy == "extractive":
-            return (yield from self._extract(text, parameters))
+        requested = parameters.strategy or "auto"
+        reason = self._reason_not_to_write(text) if requested == "auto" else None
+        if requested == "extractive" or reason is not None:
+            return (yield from self._extract(text, parameters, reason))
         whole = self._tokenizer.encode(self._prefix + text, self._max_tokens)
         cut_at, pieces = whole.truncated_at, [whole]
-        strategy = parameters.strategy or ("truncate" if cut_at is None else "map_reduce")
+        strategy = ("truncate" if cut_at is None else "map_reduce") if requested == "auto" else requested
         if strategy == "map_reduce" and cut_at is not None:
             cut_at, pieces = None, self._pieces(text)
         truncated_at = None if cut_at is None else max(0, cut_at - len(self._prefix))
@@ -82,11 +87,19 @@ class Summarization:
         if parameters.sources:
             sources, more = yield from self._sources(text[:truncated_at], summary)
             read += more
-        reason = "length" if len(ids) >= options.max_new_tokens else "stop"
+        ended = "length" if len(ids) >= options.max_new_tokens else "stop"
         result = _result(
-            summary, strategy, len(pieces), sources=sources, finish_reason=reason, truncated_at=truncated_at
+            summary, strategy, len(pieces), sources=sources, finish_reason=ended, truncated_at=truncated_at
         )
         return Answer(result, read, written)
+
+    def _reason_not_to_write(self, text: str) -> str | None:
+        """What `auto` says where it chooses sentences; None where it writes, as it does if it cannot tell or choose."""
+        if self._domain is None or not self.model.graphs.gives_states:
+            return None
+        if self._domain.accepts(domain_ids(self._tokenizer, text, self._max_tokens)):
+            return None
+        return f"The text is not like those that this model was trained to summarize: {self._domain.texts}."
 
     def _pieces(self, text: str) -> list[Encoding]:
         return self._tokenizer.pieces(text, self._max_tokens, prefix=self._prefix)
@@ -123,15 +136,18 @@ class Summarization:
         states = yield [(reading, len(reading.encoding)) for reading in readings]
         return self._salience.weigh(sentences, states)
 
-    def _extract(self, text: str, parameters: SummarizeParameters) -> Rounds:
-        """The sentences that say most of a text, as they stand."""
+    def _extract(self, text: str, parameters: SummarizeParameters, reason: str | None) -> Rounds:
+        """The sentences that say most of a text, as they stand; `reason` is given if nobody asked for them."""
         if not self.model.graphs.gives_states:
             raise InvalidInput("This model cannot choose sentences: its encoder keeps its states; export it anew.")
         sentences = self._tokenizer.sentences(text, self._max_tokens)
         if not sentences.passages:
             raise InvalidInput("The text holds nothing that the model can read; send text.")
         scores, units = yield from self._read(sentences)
-        chosen = choose(scores, units, parameters.num_sentences or _SENTENCES)
+        penalties = fragment_penalties([text[start:end] for start, end in sentences.spans])
+        # A summary that leaves out a single sentence of four is none.
+        count = parameters.num_sentences or min(_SENTENCES, -(-len(sentences.spans) // 2))
+        chosen = choose(scores - penalties, units, count)
         picked = [(*sentences.spans[index], float(scores[index])) for index in chosen]
         own = [{"start": start, "end": end, "score": score} for start, end, score in picked]
         summary, places = _joined([text[start:end] for start, end, _ in picked])
@@ -143,6 +159,7 @@ class Summarization:
             summary,
             "extractive",
             len(sentences.passages),
+            reason=reason,
             sentences=own,
             sources=sources if parameters.sources else None,
         )
@@ -184,6 +201,7 @@ def _result(
     strategy: str,
     pieces: int,
     *,
+    reason: str | None = None,
     sentences: list[dict[str, Any]] | None = None,
     sources: list[dict[str, Any]] | None = None,
     finish_reason: str = "stop",
@@ -193,6 +211,7 @@ def _result(
     return {
         "summary": summary,
         "strategy": strategy,
+        "reason": reason,
         "pieces": pieces,
         "sentences": sentences,
         "sources": sources,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.config import ARTIFACTS, Settings, read_settings
+from service.config import ARTIFACTS, Settings, read_settings, unknown_settings
 from service.errors import StartupError
 
 
@@ -53,7 +53,8 @@ def test_settings_are_frozen() -> None:
     ("name", "value"),
     [("PORT", "70000"), ("THREADS", "-1"), ("BATCH_TOKENS", "0"), ("QUEUE_ROWS", "many"), ("LOG_LEVEL", "loud"),
      ("STUCK_AFTER_S", "0"), ("MAX_INPUTS", "0"), ("MAX_BODY_BYTES", "0"), ("DRAIN_S", "-1"),
-     ("WIDE_THREADS", "257"), ("DEADLINE_S", "0"), ("CACHE_BYTES", "-1")],
+     ("WIDE_THREADS", "257"), ("DEADLINE_S", "0"), ("CACHE_BYTES", "-1"),
+     ("KEEP_ALIVE_S", "0"), ("HOST", ""), ("HOST", " "), ("MODELS_DIR", "")],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"SHOAL_{name}", value)
@@ -93,3 +94,12 @@ def test_all_wrong_values_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) 
 def test_every_setting_is_described() -> None:
     for name, field in Settings.model_fields.items():
         assert (field.description or "").endswith("."), name
+
+
+def test_names_that_are_no_settings_are_told_with_those_that_are_like_them() -> None:
+    names = ["SHOAL_THREAD", "SHOAL_PORT", "shoal_port", "SHOAL_XYZ", "SHOALS", "PATH", "SHOAL_MAX_INPUT"]
+    assert unknown_settings(names) == [
+        "SHOAL_MAX_INPUT is not a setting and has no effect; did you mean SHOAL_MAX_INPUTS or SHOAL_MAX_INPUT_CHARS?",
+        "SHOAL_THREAD is not a setting and has no effect; did you mean SHOAL_THREADS or SHOAL_WIDE_THREADS?",
+        "SHOAL_XYZ is not a setting and has no effect.",
+    ]

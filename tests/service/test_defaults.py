@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from service.routes import examples
 from tests.service.serving import PATIENCE_S, Samples, Server, samples, served, total
 
 CLIENTS = 64
@@ -32,11 +33,7 @@ QUESTIONS = [
     {"question": "How many capitals are on its banks?", "context": CONTEXT * 10},
     {"question": "Which countries does the Rhine pass through?", "context": "日本語 e\u0301te\u0301 naïve."},
 ]
-ABSTRACT = (
-    "Batching requests makes neural networks cheaper to serve, but a fixed waiting time adds latency when traffic is "
-    "low. We study schedulers that never wait and form batches from what piled up while the processor was busy. On two "
-    "cores they double the throughput of an encoder. "
-)
+ABSTRACT = f"{examples.ABSTRACT} "
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +90,14 @@ def test_every_example_of_the_schema_runs_as_it_stands(client: httpx2.Client) ->
         last = response.text.strip().removeprefix("data: ").rpartition("\n\ndata: ")[2]
         assert ("data: " in response.text) == body.get("stream", False)
         assert json.loads(last)["results"]
+
+
+def test_the_summarizer_writes_of_an_abstract_and_chooses_sentences_of_a_notice(client: httpx2.Client) -> None:
+    body = client.post("/v1/summarize", json={"inputs": [examples.ABSTRACT, examples.NOTICE]}).json()
+    written, chosen = body["results"]
+    assert (written["strategy"], written["reason"]) == ("truncate", None)
+    assert chosen["strategy"] == "extractive"
+    assert "abstracts of papers" in chosen["reason"]
 
 
 def test_requests_in_company_get_the_same_bytes_as_alone(server: Server, client: httpx2.Client) -> None:

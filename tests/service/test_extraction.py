@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.extraction import FEATURES, Array, choose, features, pooled
+from service.extraction import FEATURES, Array, choose, features, fragment_penalties, pooled
 
 
 def units_of(*directions: list[float]) -> Array:
@@ -40,6 +40,30 @@ def test_of_nothing_nothing_is_chosen() -> None:
     assert choose(np.zeros(0), np.zeros((0, 3)), 2) == []
     assert features([]).shape == (0, FEATURES)
     assert pooled(np.zeros((0, 4)), []).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "is_fragment"),
+    [
+        ("Getting started with the new forms", True),
+        ("Hi all,", True),
+        ("Thanks!", True),
+        ("Attendees: Lee, Amara, Johan.", True),
+        ("Date: Mon, 3 Nov 2025.", True),
+        ("Open question: whether we support Android 9.", False),
+        ('He called it "the best half hour of the season".', False),
+        ("Lena: perfect, thanks Sue!", False),
+        ("这个模型比以前的模型快了很多，而且更准确。", False),
+        ("यह मॉडल पुराने मॉडल से तेज़ है।", False),
+    ],
+)
+def test_headings_greetings_and_lists_of_names_are_chosen_last(sentence: str, is_fragment: bool) -> None:
+    assert (fragment_penalties([sentence]) > 0).tolist() == [is_fragment]
+
+
+def test_a_text_of_fragments_has_its_best_chosen_still() -> None:
+    scores = np.array([1.0, 3.0, 2.0]) - fragment_penalties(["eggs", "flour", "butter"])
+    assert choose(scores, APART, 1) == [1]
 
 
 @given(st.lists(st.floats(-9, 9, width=32), min_size=1, max_size=30), st.integers(1, 5))

@@ -105,3 +105,52 @@ def test_refusals_are_counted_by_their_word(client: TestClient, growth: Growth) 
     client.get("/none")
     for word in ("Validation", "ModelNotFound", "NotFound"):
         assert growth.of("shoal_refusals_total", reason=word) == 1
+
+
+# --- HEAD, and a slash at the end ------------------------------------------------------------------------------------
+
+GETS = [
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/v1/models",
+    "/docs",
+    "/openapi.json",
+    "/docs-files/swagger-ui.css",
+]
+
+
+@pytest.mark.parametrize("path", [*GETS, "/metrics"])
+def test_head_is_answered_as_get_without_a_body(client: TestClient, path: str) -> None:
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    if path != "/metrics":  # which has grown between the two
+        assert head.headers["content-length"] == got.headers["content-length"] == str(len(got.content))
+
+
+def test_head_is_answered_where_get_is_not_as_get_is(client: TestClient) -> None:
+    assert client.head("/v1/classify").status_code == 405
+    assert client.head("/none").status_code == 404
+
+
+@pytest.mark.parametrize("path", GETS)
+def test_a_slash_at_the_end_is_the_same_path(client: TestClient, path: str, growth: Growth) -> None:
+    with_slash = client.get(f"{path}/", follow_redirects=False)
+    assert (with_slash.status_code, with_slash.content) == (200, client.get(path).content)
+    assert growth.of(COUNT, route="unmatched", status="404") == 0
+
+
+@pytest.mark.parametrize("route", ["classify", "summarize"])
+def test_a_slash_at_the_end_of_an_inference_route(client: TestClient, growth: Growth, route: str) -> None:
+    bare, with_slash = (
+        client.post(f"/v1/{route}{end}", json={"inputs": "good"}, follow_redirects=False) for end in ("", "/")
+    )
+    assert (with_slash.status_code, with_slash.content) == (200, bare.content)
+    assert growth.of(COUNT, route=f"/v1/{route}", status="200") == 2
+    assert client.get(f"/v1/{route}/").status_code == 405
+
+
+def test_a_slash_that_makes_no_path_of_ours_is_not_found(client: TestClient) -> None:
+    for path in ("/", "//", "/v1/classify//", "/v1/"):
+        assert client.get(path, follow_redirects=False).status_code == 404

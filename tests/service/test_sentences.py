@@ -61,6 +61,35 @@ def test_a_line_break_alone_is_none() -> None:
     assert sentences_of("One sentence\nover two lines.\nAnother.") == ["One sentence\nover two lines.", "Another."]
 
 
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        [
+            "Ticket #88213, opened by Tom Reed",
+            "After the upgrade the nightly export fails, as it did in the two years before.",
+        ],
+        ["[09:02] Lena: who brings it", "[09:03] Omar: I can, but only after eleven o'clock", "[09:05] Sue: me too"],
+        ["From: Priya Nair <priya@northwind.example>", "To: Facilities", "Date: Mon, 3 Nov 2025"],
+        ["You need the following things", "- eggs and sugar for the dough of it", "- 100 g of flour"],
+        ["A paragraph of one line without a stop, " * 3 + "that is longer than a page is wide", "and another one."],
+    ],
+)
+def test_a_line_break_that_was_not_made_to_fit_a_page_is_a_border(sentences: list[str]) -> None:
+    assert sentences_of("\n".join(sentences)) == sentences
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A sentence that an editor broke because its words\ndid not fit into the page, which is narrow,\nends here.",
+        "A line of a PDF may be rather\nshort although the next one goes on in small letters.",
+        "def first(items):\n    return items[0] if items else None",
+    ],
+)
+def test_a_line_break_inside_a_sentence_is_none(text: str) -> None:
+    assert sentences_of(text) == [text]
+
+
 @given(TEXTS)
 def test_every_character_but_space_lies_in_exactly_one_sentence(text: str) -> None:
     spans = sentence_spans(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -130,12 +131,13 @@ def test_one_connection_serves_request_after_request(client: httpx2.Client) -> N
 # --- What a test client cannot do ------------------------------------------------------------------------------------
 
 
-def spoken(server: Server, request: bytes) -> bytes:
-    """Send these bytes and read until the server closes."""
+def spoken(server: Server, request: bytes, *, leaving: bool = True) -> bytes:
+    """Send these bytes and read until the server closes; `leaving` says at once that no more will come."""
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
+        if leaving:
+            connection.shutdown(socket.SHUT_WR)
         answer = b""
         while received := connection.recv(65536):
             answer += received
@@ -155,6 +157,29 @@ def test_a_body_over_the_limit_is_answered_before_the_connection_goes(
     assert response.status_code == 413
     assert list(response.json()) == ["error", "error_type"]
     assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_client_that_sends_a_body_over_the_limit_before_it_reads_gets_its_answer(
+    server: Server, chunked: bool
+) -> None:
+    body = b" " * 12_000_000
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
+    sent = HEAD + framing + b"\r\nConnection: close\r\n\r\n"
+    sent += b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    assert spoken(server, sent, leaving=False).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_length_with_many_zeros_before_it_is_a_length(server: Server) -> None:
+    length = b"Content-Length: " + b"0" * 5000 + b"17\r\nConnection: close\r\n\r\n"
+    assert spoken(server, HEAD + length + b'{"inputs":"good"}', leaving=False).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_offer_of_another_protocol_keeps_the_body(server: Server) -> None:
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+    request = HEAD + offer + b'Content-Length: 17\r\n\r\n{"inputs":"good"}'
+    last = HEAD + b'Connection: close\r\nContent-Length: 17\r\n\r\n{"inputs":"good"}'
+    assert spoken(server, request + last, leaving=False).count(b"HTTP/1.1 200 ") == 2
 
 
 def test_a_body_that_was_only_announced_is_refused_by_its_length(server: Server) -> None:
@@ -178,7 +203,8 @@ def test_a_body_that_was_only_announced_is_refused_by_its_length(server: Server)
 def test_bytes_that_are_no_request_do_not_harm_the_next(
     server: Server, client: httpx2.Client, request_bytes: bytes
 ) -> None:
-    assert not spoken(server, request_bytes).startswith(b"HTTP/1.1 5")
+    answer = spoken(server, request_bytes)
+    assert answer.startswith(b"HTTP/1.1 400 ") if request_bytes else answer == b""
     assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
 
 
@@ -331,6 +357,17 @@ def test_an_idle_server_stops_at_once(zoo: Path) -> None:
         assert "Traceback" not in "".join(server.log)
 
 
+def test_sighup_is_ignored_and_unknown_settings_are_told(zoo: Path) -> None:
+    with served(models_dir=zoo, models="moods", thread=2) as server:
+        server.process.send_signal(signal.SIGHUP)
+        with server.client() as client:
+            assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
+        assert server.terminate() == -signal.SIGTERM
+        told = [line for line in server.log if "SHOAL_" in line]
+    sentence = "SHOAL_THREAD is not a setting and has no effect; did you mean SHOAL_THREADS or SHOAL_WIDE_THREADS?"
+    assert told == [f"WARNING service: {sentence}\n"]
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -340,6 +377,7 @@ def test_an_idle_server_stops_at_once(zoo: Path) -> None:
         ({"models": "reader,hidden"}, "{folder}: none of the models can be served: reader: tokenizer.json"),
         ({"strict_models": "yes"}, "2 of the models cannot be served (SHOAL_STRICT_MODELS): hidden: no config.json; r"),
         ({"default_models": "classify=x"}, "SHOAL_DEFAULT_MODELS: 'x' is not there; classify is served by: moods"),
+        ({"host": "", "queue_rows": "many"}, "SHOAL_HOST=: must not be empty; unset the variable to get the default; "),
         ({"threads": "-1"}, "SHOAL_THREADS=-1: Input should be greater than or equal to 0"),
     ],
 )  # fmt: skip

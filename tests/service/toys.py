@@ -486,6 +486,12 @@ def _halve(path: Path) -> None:
     onnx.save(model, path)
 
 
+def domain(folder: Path, word: str) -> None:
+    """Let a summarizer's folder tell texts that hold `word` from all others."""
+    content = {"texts": f"{word} texts", "threshold": 0, "other": -1, "tokens": [IDS[word]], "weights": [1000]}
+    (folder / "domain.json").write_text(json.dumps(content), encoding="utf-8")
+
+
 def byte_summarizer(folder: Path, **config: Any) -> Path:
     """As `summarizer`, with RoBERTa's way to tokenize: a character may be several tokens."""
     facts = {

@@ -57,7 +57,7 @@ def test_summarize(client: TestClient) -> None:
     (result,) = answer["results"]
     assert result == {
         "summary": "paris is the capital", "finish_reason": "stop", "truncated": False, "truncated_at": None,
-        "strategy": "truncate", "pieces": 1, "sentences": None, "sources": None,
+        "strategy": "truncate", "reason": None, "pieces": 1, "sentences": None, "sources": None,
     }  # fmt: skip
     assert answer["usage"] == {"input_tokens": 6, "output_tokens": 4}
 

@@ -28,6 +28,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     toys.summarizer(folder / "writer", slow_turns=25, max_position_embeddings=256)
     toys.byte_summarizer(folder / "bytes")
+    toys.domain(toys.summarizer(folder / "choosy"), "strong")
     toys.summarizer(folder / "growing", static=False, max_position_embeddings=256)
     toys.classifier(folder / "moods", slow_turns=2500)
     return folder
@@ -112,7 +113,7 @@ def test_pieces_add_up_to_the_summary_and_the_last_event_is_the_whole_answer(
     whole = client.post("/v1/summarize", json=body(LONG, stream=False, max_new_tokens=30)).json()
     with streamed(server, body(LONG, max_new_tokens=30)) as (response, read):
         assert response.status_code == 200
-        assert response.headers["content-type"] == "text/event-stream"
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert response.headers["cache-control"] == "no-cache"
         assert response.headers["x-accel-buffering"] == "no"
         *pieces, last = read
@@ -134,6 +135,20 @@ def test_whatever_is_asked_for_the_answer_is_the_one_without_a_stream(
         *pieces, last = read
     assert last == whole
     assert text_of(pieces) == whole["results"][0]["summary"]
+
+
+@pytest.mark.parametrize(("word", "strategy"), [("strong", "truncate"), ("weak", "extractive")])
+def test_whether_to_write_is_decided_before_the_first_piece(
+    server: Server, client: httpx2.Client, word: str, strategy: str
+) -> None:
+    text = f"paris is {word}. good is the capital. bad is slow. paris is the rival."
+    whole = client.post("/v1/summarize", json=body(text, stream=False, model="choosy")).json()
+    with streamed(server, body(text, model="choosy")) as (_, read):
+        *pieces, last = read
+    assert last == whole
+    (result,) = whole["results"]
+    assert (result["strategy"], result["reason"] is None) == (strategy, strategy == "truncate")
+    assert text_of(pieces) == result["summary"]
 
 
 @pytest.mark.parametrize("parameters", [{}, {"num_beams": 3}, {"max_new_tokens": 3}])

@@ -26,6 +26,7 @@ def test_a_text_is_written_until_it_ends_by_itself(tmp_path: Path) -> None:
     assert summarize(made(tmp_path), "Good Paris is the capital") == {
         "summary": "good paris is the capital",
         "strategy": "truncate",
+        "reason": None,
         "pieces": 1,
         "sentences": None,
         "sources": None,
@@ -218,6 +219,72 @@ def test_a_model_whose_encoder_keeps_its_states_cannot_choose(tmp_path: Path) ->
         summarize(task, STORY, strategy="extractive")
     written = summarize(task, STORY, sources=True)
     assert written["sources"][0]["sources"], "by words alone"
+
+
+def test_a_heading_is_chosen_where_there_is_nothing_else(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    sentences = "Bad is slow in the capital. Paris is good in the capital."
+    for heading in ("Paris is bad and good in the capital", "Capital"):
+        text = f"{heading}\n\n{sentences}"
+        assert summarize(task, text, strategy="extractive", num_sentences=2)["summary"] == sentences
+        assert summarize(task, text, strategy="extractive", num_sentences=3)["summary"] == f"{heading} {sentences}"
+
+
+# --- The strategy that fits the text ---------------------------------------------------------------------------------
+
+GENERAL = "Paris is the capital. The bad is weak. Slow is the rival. It is good."
+IN_DOMAIN = "Paris is strong. The bad is weak. Slow is the rival. It is good."
+
+
+def choosy(folder: Path, **config: Any) -> Summarization:
+    """Writes summaries of texts that hold "strong", and of no others."""
+    toys.summarizer(folder, **config)
+    toys.domain(folder, "strong")
+    return Summarization(Artifact(folder), batch_tokens=256, wide_threads=1)
+
+
+def test_sentences_of_a_text_that_is_not_of_the_models_domain_are_chosen_and_it_is_said_why(tmp_path: Path) -> None:
+    task = choosy(tmp_path)
+    written = summarize(task, IN_DOMAIN)
+    assert (written["strategy"], written["reason"]) == ("truncate", None)
+    assert written == summarize(task, IN_DOMAIN, strategy="auto")
+    chosen = summarize(task, GENERAL)
+    assert chosen["reason"] == "The text is not like those that this model was trained to summarize: strong texts."
+    assert chosen == summarize(task, GENERAL, strategy="extractive") | {"reason": chosen["reason"]}
+    assert len(chosen["sentences"]) == 2
+    assert len(summarize(task, GENERAL, num_sentences=3)["sentences"]) == 3
+
+
+@pytest.mark.parametrize("strategy", ["truncate", "map_reduce"])
+def test_a_summary_is_written_of_any_text_where_that_is_asked_for(tmp_path: Path, strategy: str) -> None:
+    result = summarize(choosy(tmp_path), GENERAL, strategy=strategy)
+    assert (result["strategy"], result["reason"], result["sentences"]) == (strategy, None, None)
+
+
+def test_a_long_text_is_judged_by_its_beginning(tmp_path: Path) -> None:
+    task = choosy(tmp_path)
+    assert summarize(task, f"Strong. {TEXT}")["strategy"] == "map_reduce"
+    assert summarize(task, f"{TEXT} Strong.")["strategy"] == "extractive"
+
+
+@pytest.mark.parametrize("strategy", ["auto", None])
+def test_a_model_without_a_classifier_writes_of_any_text(tmp_path: Path, strategy: str | None) -> None:
+    task = made(tmp_path)
+    assert (summarize(task, GENERAL, strategy=strategy)["strategy"]) == "truncate"
+    assert (summarize(task, TEXT, strategy=strategy)["strategy"]) == "map_reduce"
+
+
+def test_a_model_that_cannot_choose_sentences_writes_of_any_text(tmp_path: Path) -> None:
+    task = choosy(tmp_path)
+    task.model.graphs.gives_states = False
+    assert summarize(task, GENERAL)["strategy"] == "truncate"
+
+
+@pytest.mark.parametrize(("sentences", "chosen"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (9, 3)])
+def test_half_of_the_sentences_are_chosen_and_three_at_most(tmp_path: Path, sentences: int, chosen: int) -> None:
+    words = ["good", "bad", "paris", "weak", "strong", "slow", "capital", "rival", "void"]
+    text = " ".join(f"{word.capitalize()} is the {word}." for word in words[:sentences])
+    assert len(summarize(made(tmp_path), text, strategy="extractive")["sentences"]) == chosen
 
 
 # --- Sources ---------------------------------------------------------------------------------------------------------
