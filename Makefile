@@ -77,14 +77,24 @@ $(VENV)/test.stamp: requirements/test.txt | $(VENV)/created.stamp
 
 # torch is in no lock: which build is right (CPU, CUDA, ROCm; each with other hashes and dependencies) depends on the
 # machine, and a lock from the package index would bring gigabytes of CUDA to all. So the lock comes first, with
-# --no-deps as torch is still missing, then exactly this torch, whose own dependencies are then there, pinned. A build
-# from elsewhere: make test-models TORCH='torch==2.13.0 --index-url URL'. `pip check` proves that nothing is missing.
-TORCH ?= torch==2.13.0
+# --no-deps as torch is still missing, then exactly this torch, whose own dependencies are then there, pinned: the CPU
+# build from where PyTorch publishes it, which uv knows; where that cannot be reached, one that pip finds without an
+# index. Another build: make workshop TORCH='torch==2.13.0 --index-url URL'. `pip check` proves that nothing is missing.
+TORCH ?=
+UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/uv/bin/uv)
+TORCH_CPU := torch==2.13.0
 
-$(WORKSHOP)/workshop.stamp: requirements/workshop.txt | $(WORKSHOP)/created.stamp
+$(WORKSHOP)/workshop.stamp: requirements/workshop.txt | $(WORKSHOP)/created.stamp $(if $(TORCH),,$(UV))
 	@echo "Installing the workshop into $(WORKSHOP), torch and all: a few minutes"
 	@$(WORKSHOP)/bin/python $(PIP_INSTALL) --require-hashes --no-deps -r $<
+ifneq ($(strip $(TORCH)),)
 	@$(WORKSHOP)/bin/python $(PIP_INSTALL) $(TORCH)
+else
+	@$(UV) pip install --quiet --python $(WORKSHOP)/bin/python --no-deps --torch-backend=cpu $(TORCH_CPU) 2>/dev/null \
+	    || $(WORKSHOP)/bin/python $(PIP_INSTALL) --no-index --no-deps $(TORCH_CPU) \
+	    || { echo "torch's CPU build could not be fetched, and pip finds none here." >&2; \
+	         echo "Name a build: make workshop TORCH='torch==2.13.0 --index-url URL'" >&2; exit 1; }
+endif
 	@$(WORKSHOP)/bin/python -m pip check
 	@touch $@
 
@@ -92,7 +102,6 @@ $(WORKSHOP)/workshop.stamp: requirements/workshop.txt | $(WORKSHOP)/created.stam
 # Widest first: the others take their versions from it. `make lock LOCK_FLAGS=--upgrade` raises versions.
 
 LOCK_FLAGS ?=
-UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/uv/bin/uv)
 COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --fork-strategy fewest \
     --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(LOCK_FLAGS)
 

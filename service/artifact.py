@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -179,6 +180,11 @@ class Artifact:
         """Whether each label is decided on its own (sigmoid), by transformers' problem_type."""
         return self.config.get("problem_type") == "multi_label_classification"
 
+    @property
+    def regression(self) -> bool:
+        """Whether the head's outputs are numbers rather than labels' scores, by transformers' problem_type."""
+        return self.config.get("problem_type") == "regression"
+
     @cached_property
     def max_tokens(self) -> int:
         """Tokens of one row that the model reads, special tokens included."""
@@ -228,24 +234,38 @@ class Artifact:
                     raise ArtifactError(f"{path}: does not match SHA256SUMS; fetch the folder again")
 
 
-def find_artifacts(folder: Path, names: tuple[str, ...] = ()) -> list[Artifact]:
-    """The artifacts under `folder`, by name; those with `names`, in their order, when there are any.
+def find_artifacts(folder: Path, names: tuple[str, ...] = (), *, more: tuple[Path, ...] = ()) -> list[Artifact]:
+    """The artifacts under `folder`, by name, then those under `more`; those with `names`, in their order, if any.
 
-    Every sub-folder is one, whatever is in it, but hidden ones and those that file systems and Python make. Raises
-    StartupError when a name has no sub-folder, or there is none at all.
+    Every sub-folder is one, whatever is in it, but hidden ones and those that file systems and Python make. Of several
+    with one name the first is taken. Folders of `more` may be missing. Raises StartupError when a name has no
+    sub-folder, or there is none at all.
     """
-    if (folder / "config.json").is_file():
-        raise StartupError(f"SHOAL_MODELS_DIR={folder} is a model itself; name the folder that it is in")
-    try:
-        found = {path.name: Artifact(path) for path in sorted(folder.iterdir()) if _may_be_a_model(path)}
-    except OSError as error:
-        raise StartupError(f"SHOAL_MODELS_DIR={folder} cannot be read: {error.strerror}") from error
+    # Not Path.exists, which raises where a folder above may not be looked into.
+    further = [each for each in more if os.path.exists(each)]  # noqa: PTH110
+    paths = _sub_folders(folder, f"SHOAL_MODELS_DIR={folder}")
+    for each in further:
+        paths += _sub_folders(each, str(each))
+    found: dict[str, Artifact] = {}
+    for path in paths:
+        found.setdefault(path.name, Artifact(path))
+    places = " and ".join(map(str, (folder, *further)))
     missing = [name for name in names if name not in found]
     if missing:
-        raise StartupError(f"{folder}: no model named {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
+        raise StartupError(f"{places}: no model named {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
     if not found:
-        raise StartupError(f"{folder}: no models (a model is a sub-folder with a config.json)")
+        raise StartupError(f"{places}: no models (a model is a sub-folder with a config.json)")
     return [found[name] for name in names or found]
+
+
+def _sub_folders(folder: Path, place: str) -> list[Path]:
+    """The folders in `folder` that may be models, by name; raises StartupError, which begins with `place`."""
+    if (folder / "config.json").is_file():
+        raise StartupError(f"{place} is a model itself; name the folder that it is in")
+    try:
+        return [path for path in sorted(folder.iterdir()) if _may_be_a_model(path)]
+    except OSError as error:
+        raise StartupError(f"{place} cannot be read: {error.strerror}") from error
 
 
 def _may_be_a_model(path: Path) -> bool:

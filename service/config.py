@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,15 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import StartupError
+
+
+def user_models_dir() -> Path:
+    """Where the workshop puts models of one's own: $XDG_DATA_HOME/shoal/models, by default under ~/.local/share."""
+    data = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if not data.is_absolute():  # unset, empty or relative, which the XDG specification says to ignore
+        data = Path(os.path.expanduser("~/.local/share"))  # noqa: PTH111  # Path.expanduser raises without a home
+    return data / "shoal" / "models"
+
 
 ARTIFACTS = Path(__file__).resolve().parent.parent / "models" / "artifacts"
 
@@ -22,7 +32,10 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    models_dir: Path = Field(ARTIFACTS, description="Folder with one sub-folder a model.")
+    models_dir: Path = Field(
+        ARTIFACTS,
+        description="Folder with one sub-folder a model; if unset, `~/.local/share/shoal/models` is one too.",
+    )
     models: str = Field("", description="Names of the models to load, separated by commas; empty loads all.")
     default_models: str = Field(
         "",
@@ -65,6 +78,15 @@ class Settings(BaseSettings):
         if len(dict(pairs)) < len(pairs):
             raise ValueError("it names a route twice")
         return text
+
+    @property
+    def own_models_dir(self) -> Path:
+        """The folder that the workshop puts models of one's own into: `models_dir`, if that is set."""
+        return self.models_dir if "models_dir" in self.model_fields_set else user_models_dir()
+
+    def model_folders(self) -> tuple[Path, ...]:
+        """The folders that models are served from, in the order of who is asked first."""
+        return tuple(dict.fromkeys((self.models_dir, self.own_models_dir)))
 
     def default_names(self) -> dict[str, str]:
         """The names in `default_models` by route, such as "classify"."""

@@ -39,7 +39,7 @@ def _scores(scores: dict[str, float]) -> str:
 
 
 def test_every_default_model_is_listed_with_the_scores_of_its_metrics() -> None:
-    artifacts = find_artifacts(ARTIFACTS)
+    artifacts = find_artifacts(ARTIFACTS, ("qa", "sentiment", "summarizer"))  # one's own may lie beside them
     assert re.findall(r"^\| `[a-z-]+` \| [a-z-]+ \|.*$", README, re.MULTILINE) == [
         f"| `{each.name}` | {each.task} | {_scores(each.metrics['score'])} | {_scores(each.metrics['fp32'])} |"
         for each in artifacts

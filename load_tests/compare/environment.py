@@ -48,7 +48,7 @@ def install(contender: Contender) -> None:
         subprocess.run([sys.executable, "-m", "venv", "--clear", contender.folder], check=True)
         if TORCH in contender.requirements:
             # First and alone: which build is right depends on the machine, see the Makefile. TORCH names another.
-            _pip(python(contender), *shlex.split(os.environ.get("TORCH", TORCH)))
+            _pip(python(contender), *shlex.split(os.environ.get("TORCH") or TORCH))
         _pip(python(contender), *_without_torch(contender.requirements))
         stamp.write_text(wanted, encoding="utf-8")
     weights = FP32 / "model.safetensors"

@@ -7,7 +7,10 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from models.data.model_card import ARTIFACTS
+from models.custom.model_name import folder_for
+from models.custom.source import check_source
+from models.data.rows_to_score import rows_to_score
+from service.artifact import task_of
 
 
 def add(
@@ -15,11 +18,17 @@ def add(
     *,
     name: Annotated[str, Option(help="what requests will call it")],
     data: Annotated[
-        Path | None, Option(help="rows to score on, .jsonl or .jsonl.xz with the fields of the recipes' data")
+        Path | None,
+        Option(help="rows to score on: .jsonl(.xz) with fields as in the recipes' data, or .csv of texts and labels"),
     ] = None,
     tolerance: Annotated[float, Option(metavar="POINTS", help="score that int8 may lose on these rows")] = 0.5,
 ) -> None:
     """Export, quantize and (with rows to score on) evaluate somebody's model, and put it beside the others."""
+    target = folder_for(name)
+    config = check_source(source)
+    if data is not None and config is not None:
+        rows_to_score(data, task_of(config, source), config)  # before minutes go by
     from models.custom.add import add_model
 
-    print(f"artifact: {add_model(source, ARTIFACTS / name, data=data, tolerance=tolerance)}")
+    print(f"artifact: {add_model(source, target, data=data, tolerance=tolerance)}")
+    print(f"a server started from now on has {name!r}")

@@ -12,8 +12,9 @@ from models.commands.options import (
     RUNS,
     RunsFolder,
 )
-from models.custom.recipe import DEFAULT_BASE, ClassifierOptions
-from models.data.model_card import ARTIFACTS
+from models.custom.model_name import folder_for
+from models.custom.recipe import DEFAULT_BASE, ClassifierOptions, read_split
+from models.custom.source import check_source
 from models.data.recipe import load_recipe
 
 
@@ -49,7 +50,7 @@ def finetune(
     exported, quantized and scored as well. Goes on from the last checkpoint.
     """
     if (recipe is None) == (task is None):
-        raise BadParameter("name a recipe, or give --task and --data, and not both")
+        raise BadParameter("name a recipe, or give --task and --data, and not both.")
     if recipe is None:
         finetune_custom(
             ClassifierOptions(
@@ -65,16 +66,20 @@ def finetune(
             runs=runs,
         )
         return
+    plan = load_recipe(recipe)
     from models.training.stages import finetune_recipe
 
-    print(f"trained: {finetune_recipe(load_recipe(recipe), base=base, data=data, runs=runs)}")
+    print(f"trained: {finetune_recipe(plan, base=base, data=data, runs=runs)}")
 
 
 def finetune_custom(options: ClassifierOptions, *, runs: Path) -> None:
     """Make a classifier on a user's own rows; it is served if it has a name to be served as, else stays in `runs`."""
+    unserved = runs / options.name / "int8" / options.name
+    target = unserved if options.serve_as is None else folder_for(options.serve_as)
+    check_source(options.base)
+    split = read_split(options)
     from models.custom.finetune import make_classifier
 
-    target = (runs / options.name / "int8" if options.serve_as is None else ARTIFACTS) / options.name
-    print(f"artifact: {make_classifier(options, runs=runs, target=target)}")
+    print(f"artifact: {make_classifier(options, split, runs=runs, target=target)}")
     if options.serve_as is not None:
         print(f"a server started from now on has {options.name!r}")

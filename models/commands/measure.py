@@ -33,10 +33,11 @@ def probe(
     Of a classifier with two labels: calibration, spelling, bias and the worst errors. Of a model that answers
     questions: calibration, how often it declines, and errors.
     """
+    plan = load_recipe(name)
+    rows = evaluation_rows(plan, data, limit)
     from models.evaluation.probe import probe_report
 
-    plan = load_recipe(name)
-    print(probe_report(Artifact(artifacts / plan.name), evaluation_rows(plan, data, limit), errors=errors))
+    print(probe_report(Artifact(artifacts / plan.name), rows, errors=errors))
 
 
 def speed(

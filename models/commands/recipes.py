@@ -19,15 +19,18 @@ from models.commands.options import (
 from models.data.model_card import ARTIFACTS, finish_artifact, model_card
 from models.data.recipe import Recipe, load_recipe
 from models.data.rows import evaluation_rows, references_of, source_of
+from models.errors import Missing
 from service.artifact import Artifact
 
 
 def export(recipe: RecipeName, *, runs: RunsFolder = RUNS) -> None:
     """Export the trained model to fp32 ONNX in runs/NAME/fp32."""
-    from models.graphs.export import export_model
-
     plan = load_recipe(recipe)
     trained = runs / plan.name / plan.stages[-1].name / "final"
+    if not (trained / "config.json").is_file():
+        raise Missing(f"no trained model in {trained}: python -m models finetune {recipe} makes it")
+    from models.graphs.export import export_model
+
     serving = {**plan.serving, "precision": "fp32"}
     print(f"exported: {export_model(str(trained), _fp32(plan, runs), plan.task, serving=serving)}")
 
@@ -41,9 +44,11 @@ def quantize(
     artifacts: ArtifactsFolder = ARTIFACTS,
 ) -> None:
     """Make the int8 artifact of a recipe, unless it loses more than the recipe allows."""
+    plan = load_recipe(recipe)
+    if not _fp32(plan, runs).is_dir():
+        raise Missing(f"no exported model in {_fp32(plan, runs)}: python -m models export {recipe} makes it")
     from models.evaluation.evaluate import quantize_scored
 
-    plan = load_recipe(recipe)
     rows = evaluation_rows(plan, data, limit)
     target = artifacts / plan.name
     allowed = plan.evaluation.tolerance
@@ -61,11 +66,12 @@ def evaluate(
     write: Annotated[bool, Option("--write", help="write metrics.json, the card and SHA256SUMS anew")] = False,
 ) -> None:
     """Score a recipe's artifact as it is served, against the recipe's bars."""
+    plan = load_recipe(name)
+    rows = evaluation_rows(plan, data, limit)
     from models.evaluation.evaluate import evaluate as score
 
-    plan = load_recipe(name)
     folder = artifacts / plan.name
-    scores, how = score(folder, evaluation_rows(plan, data, limit))
+    scores, how = score(folder, rows)
     for measure, value in scores.items():
         bar = plan.evaluation.bars.get(measure)
         said = "" if bar is None else f"  (bar {bar:g}: {'reached' if value >= bar else 'MISSED'})"
@@ -111,6 +117,4 @@ def domain(name: RecipeName, *, data: DataFolder = DATA, artifacts: ArtifactsFol
 
 
 def _fp32(plan: Recipe, runs: Path) -> Path:
-    folder = runs / plan.name / "fp32" / plan.name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return folder
+    return runs / plan.name / "fp32" / plan.name

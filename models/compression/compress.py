@@ -16,6 +16,7 @@ from models.compression.student import StudentOptions, student_recipe
 from models.data.model_card import finish_artifact, model_card
 from models.data.recipe import Recipe
 from models.data.rows import Row
+from models.errors import BadOption, Missing, NameTaken
 from models.evaluation.evaluate import quantize_scored
 from models.graphs.export import export_model
 from models.training.run_folder import keep_plan
@@ -59,13 +60,13 @@ class Compression:
 def trained_model(recipe: Recipe, *, data: Path, runs: Path) -> TrainedModel:
     """The model that `finetune` left in `runs`.
 
-    Raises FileNotFoundError when there is none, ValueError for an encoder-decoder.
+    Raises Missing when there is none, BadOption for an encoder-decoder.
     """
     if recipe.task not in _HEADS:
-        raise ValueError(f"{recipe.name}: an encoder with a head can be made smaller, a model for {recipe.task} cannot")
+        raise BadOption(f"{recipe.name}: an encoder with a head can be made smaller, a model for {recipe.task} cannot")
     folder = final_of(recipe, recipe.stages[-1], runs)
     if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"no trained model in {folder}: python -m models finetune {recipe.name} makes it")
+        raise Missing(f"no trained model in {folder}: python -m models finetune {recipe.name} makes it")
     return TrainedModel(recipe, folder, data, runs)
 
 
@@ -100,13 +101,13 @@ def compress(
     """Make the int8 artifact `target`, scored on `rows`; return the table that shows it beside its teacher.
 
     Everything else goes to runs/NAME, the teacher's own int8 form too. A run that was cut off goes on from its last
-    checkpoint. Raises OtherRun, FileExistsError and ValueError when the name is taken, and QuantizationLoss when int8
-    loses more than it may; the training is then kept.
+    checkpoint. Raises OtherRun, NameTaken, BadOption for the teacher's own name, and QuantizationLoss when int8 loses
+    more than it may; the training is then kept.
     """
     if options.name == teacher.recipe.name:
-        raise ValueError(f"{options.name} is the model that it is made from; take another --as")
+        raise BadOption(f"{options.name} is the model that it is made from; take another --as")
     if target.exists():
-        raise FileExistsError(f"{target} is there already; take another --as or remove it")
+        raise NameTaken(f"{target} is there already; take another --as or remove it")
     plan = student_recipe(teacher.recipe, options, compression.made_from)
     run = teacher.runs / plan.name
     weights = hashlib.sha256((teacher.folder / "model.safetensors").read_bytes()).hexdigest()

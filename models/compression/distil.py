@@ -13,7 +13,7 @@ from models.data.rows import Row
 def distil(teacher: TrainedModel, options: StudentOptions, *, layers: int, rows: list[Row], target: Path) -> str:
     """Make a model with `layers` of the teacher's layers, distilled from all of them; return the comparison table.
 
-    Raises what `compress` raises, and ValueError for a number of layers that cannot be kept.
+    Raises what `compress` raises, and BadOption for a number of layers that cannot be kept.
     """
     total = teacher.load().config.num_hidden_layers
     kept = kept_layers(total, layers)

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from models.errors import BadOption
+
 
 def layers_of(model: Any) -> Any:
     """The list of the model's layers, in order; raises ValueError for a model that has no such list."""
@@ -22,10 +24,10 @@ def kept_layers(total: int, wanted: int) -> tuple[int, ...]:
     Of the 20 ways to keep three of `sentiment`'s six, 1, 3 and 5 scored best before any training: 82.0 on SST-2's dev
     set; 0, 2 and 4, as DistilBERT begins, 58.6.
 
-    Raises ValueError unless 0 < wanted < total.
+    Raises BadOption unless 0 < wanted < total.
     """
     if not 0 < wanted < total:
-        raise ValueError(f"{wanted} layers of {total}: fewer must stay than there are, and one at least")
+        raise BadOption(f"{wanted} layers of {total}: fewer must stay than there are, and one at least")
     return tuple((index + 1) * total // wanted - 1 for index in range(wanted))
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from transformers.pytorch_utils import prune_linear_layer
 
 from models.compression.layers import layers_of
+from models.errors import WorkshopError
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ _BY_TYPE = {
 }
 
 
-class UnknownArchitecture(ValueError):
+class UnknownArchitecture(WorkshopError, ValueError):
     """Nobody said where this kind of model keeps its heads."""
 
 

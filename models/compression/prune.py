@@ -15,6 +15,7 @@ from models.compression.parts import remove_parts
 from models.compression.student import StudentOptions
 from models.data.recipe import Recipe, Stage
 from models.data.rows import Row
+from models.errors import BadOption
 from models.training import classification, question_answering
 from models.training.trainer import Features
 
@@ -56,11 +57,11 @@ def prune(
     """Make a model without the least important heads and columns of every layer; return the comparison table.
 
     `heads` and `columns` are shares, from 0 to below 1. Importance is estimated on `sample` training rows; then the
-    whole model teaches what is left. Raises what `compress` raises, UnknownArchitecture, and ValueError for other
+    whole model teaches what is left. Raises what `compress` raises, UnknownArchitecture, and BadOption for other
     shares.
     """
     if not (0 <= heads < 1 and 0 <= columns < 1):
-        raise ValueError(f"{heads:g} of the heads and {columns:g} of the columns: shares of 0 up to 1 are wanted")
+        raise BadOption(f"{heads:g} of the heads and {columns:g} of the columns: shares of 0 up to 1 are wanted")
     config = teacher.load().config
     fewer_heads = min(round(config.num_attention_heads * heads), config.num_attention_heads - 1)
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from models.custom.card import classifier_card, confusion_table, given_labels, score_table, wanted_labels
-from models.custom.recipe import TEST, TRAIN, ClassifierOptions, Split, balance_table, recipe_for, split_rows
+from models.custom.recipe import SEED, TEST, TRAIN, ClassifierOptions, Split, balance_table, recipe_for
 from models.data.model_card import finish_artifact
 from models.data.recipe import Recipe
 from models.data.rows import Row
-from models.data.table import guess_columns, labelled_rows, read_table
+from models.errors import NameTaken
 from models.evaluation.evaluate import quantize_scored
 from models.evaluation.served import scores_by_label, served_results
 from models.graphs.export import export_model
@@ -22,18 +22,8 @@ from models.training.run_folder import keep_plan
 from models.training.stages import finetune_recipe
 from service.artifact import Artifact
 
-_SEED = 13
 _LOST_POINTS = 0.5
 _LOST_ROWS = 2
-
-
-def _read(options: ClassifierOptions) -> Split:
-    rows = read_table(options.data)
-    columns = guess_columns(rows, text=options.text, label=options.label)
-    usable = labelled_rows(rows, columns)
-    print(f"{options.data}: {len(rows):,} rows, {len(usable):,} of them with text and label; {columns}")
-    test = labelled_rows(read_table(options.test), columns) if options.test is not None else None
-    return split_rows(usable, test, _SEED)
 
 
 def _write(rows: list[Row], path: Path) -> None:
@@ -53,21 +43,20 @@ def _finish(target: Path, plan: Recipe, split: Split, metrics: dict[str, Any]) -
     finish_artifact(target, metrics, classifier_card(plan, metrics, balance_table(split), *tables))
 
 
-def make_classifier(options: ClassifierOptions, *, runs: Path, target: Path) -> Path:
-    """Make the int8 artifact `target`; return it. A run that was cut off goes on from its last checkpoint.
+def make_classifier(options: ClassifierOptions, split: Split, *, runs: Path, target: Path) -> Path:
+    """Make the int8 artifact `target` of the rows that `read_split` gives; return it.
 
-    Raises UnclearTable, TooFewRows, OtherRun, FileExistsError when the name is taken, and QuantizationLoss when int8
+    A run that was cut off goes on from its last checkpoint. Raises OtherRun, NameTaken, and QuantizationLoss when int8
     loses more than half a point, or two test rows where those are more.
     """
     if target.exists():
-        raise FileExistsError(f"{target} is there already; take another --serve-as or remove it")
-    split = _read(options)
+        raise NameTaken(f"{target} is there already; take another --serve-as or remove it")
     print(balance_table(split))
     run = runs / options.name
     data = run / "data"
     _write(split.train, data / TRAIN)
     _write(split.test, data / TEST)
-    plan = recipe_for(options, split, seed=_SEED)
+    plan = recipe_for(options, split, seed=SEED)
     keep_plan(run, {"recipe": plan.model_dump(mode="json"), "sha256": _sums(data)})
     trained = finetune_recipe(plan, base=options.base, data=data, runs=runs)
     fp32 = export_model(str(trained), run / "fp32" / options.name, plan.task, serving={"precision": "fp32"})

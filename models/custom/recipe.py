@@ -9,9 +9,12 @@ from typing import Any
 from models.data.held_out import balance, held_out_rows, without
 from models.data.recipe import Evaluation, HeldOut, Recipe, Source, Stage, Training
 from models.data.rows import Row
+from models.data.table import guess_columns, labelled_rows, read_table
+from models.errors import WorkshopError
 
 DEFAULT_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 TRAIN, TEST = "train.jsonl", "test.jsonl"
+SEED = 13
 _SHARE = 0.1
 _FEWEST_ROWS = 20
 _RARE_ROWS = 10
@@ -21,7 +24,7 @@ _NARROW = 512
 _RATES = {True: 1e-4, False: 3e-5}
 
 
-class TooFewRows(ValueError):
+class TooFewRows(WorkshopError, ValueError):
     """Nothing can be learnt, or nothing can be measured."""
 
 
@@ -69,14 +72,31 @@ def split_rows(rows: list[Row], test: list[Row] | None, seed: int) -> Split:
     Raises TooFewRows.
     """
     if len(rows) < _FEWEST_ROWS or len(balance(rows)) <= 1:
-        raise TooFewRows(f"{len(rows)} rows of {len(balance(rows))} labels: too few to learn from and to measure")
+        raise TooFewRows(
+            f"{len(rows)} rows of {len(balance(rows))} labels: too few to learn from and to measure; "
+            f"{_FEWEST_ROWS} rows and 2 labels are the least, hundreds are better"
+        )
     plan = HeldOut(rows=max(2, int(len(rows) * _SHARE)), seed=seed)
     scored = held_out_rows(rows, plan) if test is None else test
+    if not scored:
+        raise TooFewRows(
+            f"{len(balance(rows))} labels in {len(rows)} rows: none can be spared for a test; is it the labels' column?"
+        )
     split = Split(without(rows, scored, plan), scored)
     unknown = set(balance(scored)) - set(split.labels)
     if unknown:
         raise TooFewRows(f"labels without a row to learn from: {', '.join(sorted(unknown))}")
     return split
+
+
+def read_split(options: ClassifierOptions) -> Split:
+    """The user's rows, split; says what was read and which columns are which. Raises UnclearTable, TooFewRows."""
+    rows = read_table(options.data)
+    columns = guess_columns(rows, text=options.text, label=options.label)
+    usable = labelled_rows(rows, columns)
+    print(f"{options.data}: {len(rows):,} rows, {len(usable):,} of them with text and label; {columns}")
+    test = labelled_rows(read_table(options.test), columns) if options.test is not None else None
+    return split_rows(usable, test, SEED)
 
 
 def balance_table(split: Split) -> str:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.data.recipe import Recipe, load_recipe
 from models.data.rows import Row, read_rows
+from models.errors import WorkshopError
 
 _SOURCES = Path(__file__).with_name("sources.toml")
 _TIMEOUT_S = 60.0
@@ -27,7 +28,7 @@ _TIMEOUT_S = 60.0
 _SENTENCE_SCORER = ("arxiv_tldr/train-0.jsonl.xz", "scitldr/train.jsonl", "wikinews/2019.jsonl")
 
 
-class WrongData(ValueError):
+class WrongData(WorkshopError, ValueError):
     """A file does not hold the rows that the shipped models were trained or scored on."""
 
 
@@ -150,7 +151,7 @@ def prepare_file(file: DataFile, data: Path, source: Path | None, *, download: b
         if rows is None:
             return Prepared(file, "is missing")
         check_rows(file, rows)
-    except (WrongData, OSError) as error:
+    except (WorkshopError, OSError) as error:
         return Prepared(file, str(error))
     write_rows(target, rows)
     return Prepared(file)

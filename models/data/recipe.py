@@ -6,7 +6,9 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.errors import Missing, WorkshopError
 
 Task = Literal["text-classification", "question-answering", "summarization"]
 
@@ -148,12 +150,25 @@ class Recipe(_Section):
         return self
 
 
+class BadRecipe(WorkshopError, ValueError):
+    """A file that is no recipe; says which and where."""
+
+
 def load_recipe(name_or_path: str) -> Recipe:
     """Read a recipe by name (models/recipes/NAME.toml) or by path.
 
-    Raises FileNotFoundError and pydantic.ValidationError.
+    Raises Missing, and BadRecipe for a file that is none.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = RECIPES / f"{name_or_path}.toml"
-    return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    if not path.is_file():
+        known = ", ".join(sorted(each.stem for each in RECIPES.glob("*.toml")))
+        raise Missing(f"there is no recipe {name_or_path}; there are {known}, or name a .toml file of your own")
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3]]
+        raise BadRecipe(f"{path}: {'; '.join(faults)}") from error
+    except ValueError as error:  # no TOML, no UTF-8
+        raise BadRecipe(f"{path}: {error}") from error

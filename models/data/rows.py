@@ -10,20 +10,42 @@ from pathlib import Path
 from typing import IO, Any
 
 from models.data.recipe import Recipe, Source
+from models.errors import Missing, WorkshopError
 
 Row = dict[str, Any]
+
+
+class UnreadableRows(WorkshopError, ValueError):
+    """A file that does not hold JSON lines; says which and where."""
 
 
 def read_rows(path: Path) -> Iterator[Row]:
     """Yield the objects of a .jsonl or .jsonl.xz file.
 
-    Splits on "\\n" only: some texts hold U+2028, which str.splitlines would split at.
+    Splits on "\\n" only: some texts hold U+2028, which str.splitlines would split at. Raises UnreadableRows, Missing.
     """
+    if not path.is_file():
+        raise Missing(f"{path}: no such file of rows; --data says where it is")
     opener: Callable[..., IO[str]] = lzma.open if path.suffix == ".xz" else open
-    with opener(path, "rt", encoding="utf-8", newline="\n") as lines:
-        for line in lines:
-            if line.strip():
-                yield json.loads(line)
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _object(line, f"{path}, line {number}")
+    except UnicodeDecodeError as error:
+        raise UnreadableRows(f"{path}: not UTF-8; save it as UTF-8") from error
+    except (lzma.LZMAError, EOFError) as error:
+        raise UnreadableRows(f"{path}: {error}") from error
+
+
+def _object(line: str, place: str) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise UnreadableRows(f"{place}: not JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise UnreadableRows(f"{place}: not a JSON object, which a row of .jsonl is")
+    return row
 
 
 def source_of(row: Row) -> str:

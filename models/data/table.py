@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.data.rows import Row, read_rows
+from models.errors import WorkshopError
 
 _TEXT_NAMES = ("text", "sentence", "content", "message", "review", "utterance", "comment", "body", "query", "question")
 _LABEL_NAMES = ("labels", "label", "category", "class", "intent", "target", "sentiment", "topic", "tags", "emotion")
@@ -16,7 +17,7 @@ _SEPARATORS = ("|", ";", ",")
 _SNIFFED_CHARS = 65_536
 
 
-class UnclearTable(ValueError):
+class UnclearTable(WorkshopError, ValueError):
     """Which column holds what cannot be told from the file."""
 
 
@@ -37,21 +38,26 @@ class Columns:
 
 
 def read_table(path: Path) -> list[Row]:
-    """The rows of a .csv (first line: names; comma, semicolon or tab), .jsonl or .jsonl.xz file.
+    """The rows of a .csv or .tsv (first line: names; comma, semicolon or tab), .jsonl or .jsonl.xz file.
 
     Raises UnclearTable for what is no such file.
     """
     if not path.is_file():
         raise UnclearTable(f"{path} is no file; --data names one with texts and labels, .csv or .jsonl")
-    if path.suffix != ".csv":
+    if path.suffix.lower() not in (".csv", ".tsv"):
         return list(read_rows(path))
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            dialect = csv.Sniffer().sniff(file.read(_SNIFFED_CHARS).partition("\n")[0], delimiters=",;\t")
-        except csv.Error as error:
-            raise UnclearTable(f"{path}: the first line must name the columns: {error}") from error
-        file.seek(0)
-        return list(csv.DictReader(file, delimiter=dialect.delimiter))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            try:
+                dialect = csv.Sniffer().sniff(file.read(_SNIFFED_CHARS).partition("\n")[0], delimiters=",;\t")
+            except csv.Error as error:
+                raise UnclearTable(f"{path}: the first line must name the columns: {error}") from error
+            file.seek(0)
+            return list(csv.DictReader(file, delimiter=dialect.delimiter))
+    except UnicodeDecodeError as error:
+        raise UnclearTable(f'{path}: not UTF-8; save it as UTF-8 (spreadsheets: "CSV UTF-8")') from error
+    except csv.Error as error:
+        raise UnclearTable(f"{path}: {error}") from error
 
 
 def _named(names: Sequence[str], known: Sequence[str]) -> str | None:

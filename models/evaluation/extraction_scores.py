@@ -10,6 +10,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from tqdm import tqdm
 
 from models.data.rows import Row
+from models.errors import Missing
 from models.evaluation.sentence_vectors import SentenceReader
 from service.artifact import Artifact
 from service.runtime.session import Session
@@ -22,11 +23,11 @@ def score_extraction(folder: Path, rows: Iterable[Row], *, count: int = 1) -> di
     """ROUGE F-measures in points, without stemming, of `count` sentences against each row's "summary".
 
     By how they were chosen: "chosen" by sentences.onnx, "lead" the first ones, and for one sentence "best", the one
-    with the highest ROUGE-1. Raises FileNotFoundError for a folder without a scorer.
+    with the highest ROUGE-1. Raises Missing for a folder without a scorer.
     """
     scorer_path = Artifact(folder).sentence_scorer
     if scorer_path is None:
-        raise FileNotFoundError(f"{folder} holds no scorer of sentences: python -m models sentences makes it")
+        raise Missing(f"{folder} holds no scorer of sentences: python -m models sentences makes it")
     reader, graph = SentenceReader(folder), Session(scorer_path)
     scorer = RougeScorer(list(_MEASURES), use_stemmer=False)
     found: dict[str, list[list[float]]] = {"chosen": [], "lead": [], "best": []}

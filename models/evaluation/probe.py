@@ -13,6 +13,7 @@ import torch
 
 from models.data.rows import Row
 from models.data.spelling import as_people_write
+from models.errors import BadOption
 from models.evaluation.answer_scores import (
     AnsweredQuestion,
     answer_exact,
@@ -193,10 +194,10 @@ def _answer_report(artifact: Artifact, rows: list[Row], errors: int) -> str:
 def probe_report(artifact: Artifact, rows: list[Row], *, errors: int) -> str:
     """What the artifact's scores on `rows` leave out, in Markdown, with at most `errors` wrong answers.
 
-    Raises ArtifactError for a folder that cannot be served, ValueError for a model that is neither of the two kinds.
+    Raises ArtifactError for a folder that cannot be served, BadOption for a model that is neither of the two kinds.
     """
     if artifact.task == "question-answering":
         return _answer_report(artifact, rows, errors)
     if artifact.task == "text-classification" and len(artifact.labels) == 2:
         return _classifier_report(artifact, rows, errors)
-    raise ValueError(f"{artifact.name}: only classifiers with two labels and models that answer questions are probed")
+    raise BadOption(f"{artifact.name}: only classifiers with two labels and models that answer questions are probed")

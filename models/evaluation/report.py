@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.data.recipe import RECIPES, load_recipe
 from models.data.rows import Row
+from models.errors import Missing
 from models.evaluation.throughput import Throughput, measure_throughput
 from models.graphs.parameters import count_parameters
 from service.artifact import Artifact, find_artifacts
@@ -73,8 +74,11 @@ def report_table(folder: Path, *, rounds: int = 5) -> str:
     """The artifacts in `folder` as a Markdown page.
 
     Scores are those of their metrics.json, bars those of the recipes of their names, speed is measured now, on one
-    thread: tokens that an encoder reads a second, and that an encoder-decoder writes. Raises ArtifactError.
+    thread: tokens that an encoder reads a second, and that an encoder-decoder writes. Raises Missing when there is
+    no such folder, StartupError when it holds no artifact.
     """
+    if not folder.is_dir():
+        raise Missing(f"there is no folder {folder}")
     artifacts = find_artifacts(folder)
     speeds = measure_throughput({artifact: _rows(artifact.task) for artifact in artifacts}, rounds=rounds)
     lines = [

@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from optimum.exporters.onnx import main_export
 from transformers import AutoConfig, AutoTokenizer, MarianTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
+from models.errors import WorkshopError
+from models.graphs.fuse.inputs import end_token
 from models.graphs.graph import Graph
+from models.graphs.quantize.comparison import open_graph, random_feed
 from models.graphs.shapes import settle_shapes
 from models.graphs.split import split_seq2seq
 from service.text.marian import marian_tokenizer
@@ -24,7 +28,11 @@ OPTIMUM_TASKS = {
 }
 
 
-class NoFastTokenizer(ValueError):
+class ExportError(WorkshopError, RuntimeError):
+    """Optimum cannot export the model, or its graph, once shapes are settled, computes something else."""
+
+
+class NoFastTokenizer(WorkshopError, ValueError):
     """The model has no tokenizer that can be written as tokenizer.json."""
 
 
@@ -44,6 +52,17 @@ def _save_tokenizer(source: str, out: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def _check(optimum: Path, out: Path, vocabulary: int) -> None:
+    """Compare both graphs on random tokens; raises ExportError."""
+    sessions = [open_graph(path) for path in (optimum, out)]
+    feed = random_feed(sessions[0], vocabulary, 3, 12, end=end_token(Graph.load(optimum)))
+    for value, wanted, found in zip(
+        sessions[0].get_outputs(), *(session.run(None, feed) for session in sessions), strict=True
+    ):
+        if wanted.shape != found.shape or not np.allclose(wanted, found, rtol=1e-3, atol=1e-4):
+            raise ExportError(f"{value.name} differs between Optimum's graph and the one whose shapes are settled")
+
+
 def _max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
     """The longest input, in tokens, by the position table and by what the tokenizer was saved with."""
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
@@ -60,7 +79,7 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
     and write).
 
     Raises KeyError for an unknown task, NoFastTokenizer, ArtifactError (a Marian that `marian_tokenizer` cannot read),
-    SplitError, and what Optimum raises for an architecture that it doesn't know.
+    SplitError, and ExportError, for an architecture that Optimum doesn't know too.
     """
     optimum_task = OPTIMUM_TASKS[task]
     out.mkdir(parents=True, exist_ok=True)
@@ -71,13 +90,19 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
             # The tracer warns of every Python branch in the model, and of its own age.
             warnings.simplefilter("ignore")
             # No post-processing: it would merge the decoders into a file nobody reads.
-            main_export(source, written, task=optimum_task, framework="pt", do_validation=False, no_post_process=True)
+            try:
+                main_export(
+                    source, written, task=optimum_task, framework="pt", do_validation=False, no_post_process=True
+                )
+            except (KeyError, ValueError) as error:
+                raise ExportError(f"{source}: Optimum cannot export it: {str(error).partition(chr(10))[0]}") from error
         if task == "summarization":
             split_seq2seq(written, out)
         else:
             graph = Graph.load(written / "model.onnx")
             settle_shapes(graph)
             graph.save(out / "model.onnx")
+            _check(written / "model.onnx", out / "model.onnx", AutoConfig.from_pretrained(source).vocab_size)
         if (written / "generation_config.json").is_file():
             shutil.copy(written / "generation_config.json", out)
     config = AutoConfig.from_pretrained(source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,28 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 Array = NDArray[Any]
+
+
+def read_names(node: onnx.NodeProto) -> list[str]:
+    """The tensors that a node reads, those that the branches of an If or a Loop read from outside included."""
+    names = list(node.input)
+    for attribute in node.attribute:
+        for branch in (attribute.g, *attribute.graphs):
+            made = {name for inner in branch.node for name in inner.output}
+            made |= {value.name for value in (*branch.input, *branch.initializer)}
+            read = [name for inner in branch.node for name in read_names(inner)]
+            names += [name for name in (*read, *(value.name for value in branch.output)) if name not in made]
+    return names
+
+
+def _rename(node: onnx.NodeProto, renamed: Mapping[str, str]) -> None:
+    """Let a node, and what is in its branches, read other tensors."""
+    for position, name in enumerate(node.input):
+        node.input[position] = renamed.get(name, name)
+    for attribute in node.attribute:
+        for branch in (attribute.g, *attribute.graphs):
+            for inner in branch.node:
+                _rename(inner, renamed)
 
 
 def _drop_constant_nodes(graph: onnx.GraphProto) -> None:
@@ -31,8 +53,7 @@ def _drop_constant_nodes(graph: onnx.GraphProto) -> None:
         else:
             kept.append(node)
     for node in kept:
-        for position, name in enumerate(node.input):
-            node.input[position] = renamed.get(name, name)
+        _rename(node, renamed)
     del graph.node[:]
     graph.node.extend(kept)
 
@@ -62,7 +83,7 @@ class Graph:
         """The nodes that read each tensor."""
         users: dict[str, list[onnx.NodeProto]] = defaultdict(list)
         for node in self.nodes:
-            for name in node.input:
+            for name in read_names(node):
                 users[name].append(node)
         return users
 
@@ -92,9 +113,7 @@ class Graph:
     def replace(self, old: str, new: str) -> None:
         """Let every reader of tensor `old` read `new` instead."""
         for node in self.nodes:
-            for position, name in enumerate(node.input):
-                if name == old:
-                    node.input[position] = new
+            _rename(node, {old: new})
 
     def drop(self, nodes: Iterable[onnx.NodeProto]) -> None:
         gone = {id(node) for node in nodes}
@@ -108,7 +127,7 @@ class Graph:
         stack = [makers[name] for name in reversed(self.outputs) if name in makers]
         while stack:
             node = stack[-1]
-            waiting = [makers[name] for name in node.input if name in makers and id(makers[name]) not in state]
+            waiting = [makers[name] for name in read_names(node) if name in makers and id(makers[name]) not in state]
             state[id(node)] = True
             if waiting:
                 stack.extend(waiting)
@@ -122,7 +141,7 @@ class Graph:
     def finish(self) -> onnx.ModelProto:
         """Write the edits into the model: sorted, without what no output needs."""
         self.nodes = self.needed()
-        used = {name for node in self.nodes for name in node.input} | set(self.outputs)
+        used = {name for node in self.nodes for name in read_names(node)} | set(self.outputs)
         graph = self.model.graph
         del graph.node[:], graph.initializer[:], graph.value_info[:]
         graph.node.extend(self.nodes)

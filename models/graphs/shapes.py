@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -29,13 +30,27 @@ def _is_batch_size(graph: Graph, name: str, makers: dict[str, onnx.NodeProto]) -
     return index is not None and index.size == 1 and int(index.reshape(-1)[0]) == 0
 
 
+def _keeps_tokens(source: list[int | None], tail: list[int | None]) -> bool:
+    """Whether a source reshaped to (batch, tokens, *tail) is [batch, tokens, ...] itself, as far as shapes are known.
+
+    It is not where its rank is another (ConvBERT reshapes [batch * tokens, n] and [batch, n, kernel, 1, tokens, 1]), or
+    where the numbers of a token are more or fewer than in the target.
+    """
+    known = [dim for dim in (*source[2:], *tail) if dim is not None and dim > 0]
+    if len(source) not in (3, 4) or len(known) < len(source) - 2 + len(tail):
+        return len(source) in (3, 4)
+    return math.prod(known[: len(source) - 2]) == math.prod(known[len(source) - 2 :])
+
+
 def fix_reshapes(graph: Graph) -> None:
     """Give the reshapes around attention heads constant targets: (batch, tokens, ...) becomes (0, 0, ...), "as it was".
 
     The exporter computes them from the shapes of other tensors, which costs a dozen nodes a layer and ties the
-    cross-attention caches to the decoder's input.
+    cross-attention caches to the decoder's input. Zeros stand for dimensions of the source, which must be the
+    target's too.
     """
     makers = graph.makers()
+    shapes = known_shapes(graph)
     for node in graph.nodes:
         target = makers.get(node.input[1]) if node.op_type == "Reshape" else None
         if target is None or target.op_type != "Concat" or not _is_batch_size(graph, target.input[0], makers):
@@ -45,6 +60,8 @@ def fix_reshapes(graph: Graph) -> None:
         if any(value is None for value in tail[1:]) or any(value is not None and value.size != 1 for value in tail):
             continue
         dimensions = [0] + [0 if value is None else int(value.reshape(-1)[0]) for value in tail]
+        if not _keeps_tokens(shapes.get(node.input[0], []), [*dimensions[2:]]):
+            continue
         node.input[1] = graph.constant(np.array(dimensions, np.int64), "shape_" + "_".join(map(str, dimensions)))
 
 

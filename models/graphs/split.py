@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from models.errors import WorkshopError
 from models.graphs.graph import Array, Graph
 from models.graphs.shapes import settle_shapes
 from models.graphs.static_cache import POSITIONS, SOURCE_LENGTHS, use_static_cache
@@ -22,7 +23,7 @@ _CROSS = re.compile(r"present\.\d+\.encoder\.(key|value)")
 _STATES = "encoder_hidden_states"
 
 
-class SplitError(RuntimeError):
+class SplitError(WorkshopError, RuntimeError):
     """The graphs cannot be split, or the split computes something else."""
 
 

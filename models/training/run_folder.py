@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from models.errors import WorkshopError
+
 _PLAN = "plan.json"
 
 
-class OtherRun(ValueError):
+class OtherRun(WorkshopError, ValueError):
     """The run's folder was made from other data or other settings."""
 
 

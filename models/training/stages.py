@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.data.recipe import Recipe, Stage, TeacherSettings, load_recipe
+from models.errors import WorkshopError
 from models.training.classification import finetune_classifier
 from models.training.question_answering import finetune_reader
 from models.training.summarization import finetune_summarizer
@@ -20,14 +21,18 @@ _TRAINERS: dict[str, Callable[..., tuple[Any, Any]]] = {
 }
 
 
+class OtherBase(WorkshopError, ValueError):
+    """The base's weights are not those that the recipe was made with."""
+
+
 def _checked_base(recipe: Recipe, base: str | None) -> str:
-    """The base to start from; raises ValueError when its weights are not the recipe's."""
+    """The base to start from; raises OtherBase when its weights are not the recipe's."""
     chosen = base or recipe.base
     weights = Path(chosen) / "model.safetensors"
     if recipe.base_sha256 and weights.is_file():
         found = hashlib.sha256(weights.read_bytes()).hexdigest()
         if found != recipe.base_sha256:
-            raise ValueError(f"{weights}: sha256 is {found}, the recipe wants {recipe.base_sha256}")
+            raise OtherBase(f"{weights}: sha256 is {found}, the recipe wants {recipe.base_sha256}")
     return chosen
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,7 +26,7 @@ _TASKS = {task.name: task for task in TASKS}
 
 
 class Registry:
-    """Loads every model under the settings' folder, and the engine that asks them."""
+    """Loads every model under the settings' folders, and the engine that asks them."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises StartupError if there is nothing to serve, or the settings name what is not there.
@@ -40,7 +40,8 @@ class Registry:
         self._engine = Engine(settings, threads=self.threads)
         self._scheduler = self._engine.scheduler
         self._unwatch: Callable[[], None] = lambda: None
-        artifacts = find_artifacts(settings.models_dir, settings.model_names())
+        first, *more = settings.model_folders()
+        artifacts = find_artifacts(first, settings.model_names(), more=tuple(more))
         self.models: dict[str, LoadedModel] = {}
         self.missing: dict[str, str] = {}
         """Why a folder could not be loaded, by its name."""
@@ -50,7 +51,7 @@ class Registry:
                     self.models[artifact.name] = loaded
                 else:
                     self.missing[artifact.name] = loaded
-        self._refuse_missing()
+        self._refuse_missing({artifact.name: artifact.folder for artifact in artifacts})
         routes = {name: served.task.route for name, served in self.models.items()}
         tasks = [task.route for task in _TASKS.values()]
         self._defaults = choose_defaults(routes, self.missing, settings.default_names(), tasks)
@@ -78,15 +79,16 @@ class Registry:
             log.debug("loading %s failed", artifact.name, exc_info=error)
             return _reason(error, artifact.folder)
 
-    def _refuse_missing(self) -> None:
+    def _refuse_missing(self, folders: Mapping[str, Path]) -> None:
         """Log the folders that are left out; raises ArtifactError if none is left, or if none may be left out."""
         told = "; ".join(f"{name}: {why}" for name, why in self.missing.items())
         if self.missing and self.settings.strict_models:
             raise ArtifactError(f"{len(self.missing)} of the models cannot be served (SHOAL_STRICT_MODELS): {told}")
         if not self.models:
-            raise ArtifactError(f"{self.settings.models_dir}: none of the models can be served: {told}")
+            places = " and ".join(sorted({str(folder.parent) for folder in folders.values()}))
+            raise ArtifactError(f"{places}: none of the models can be served: {told}")
         for name, why in self.missing.items():
-            log.warning("%s is left out: %s", self.settings.models_dir / name, why)
+            log.warning("%s is left out: %s", folders[name], why)
 
     def thread_plan(self) -> str:
         """What runs on how many cores, for the log."""

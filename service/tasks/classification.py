@@ -41,12 +41,23 @@ def _sigmoid(logit: float) -> float:
     return exponent / (1 + exponent)
 
 
+def default_function(artifact: Artifact, labels: int) -> Function:
+    """What turns the logits of a head with so many labels into scores when a request does not say.
+
+    As transformers' pipeline chooses it: a regression head's logits are its numbers already, one or several.
+    """
+    if artifact.regression:
+        return "none"
+    return "sigmoid" if artifact.multi_label or labels == 1 else "softmax"
+
+
 @dataclass(frozen=True, slots=True)
 class LabelScore(Result):
     """A label and how well it fits."""
 
     label: str
     score: float
+    """From 0 to 1; any number from a regression model or with function_to_apply none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +91,7 @@ class Classification:
         self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self.labels = artifact.label_names(self.model.labels)
         self._max_tokens = artifact.max_tokens
-        several = artifact.multi_label or len(self.labels) == 1
-        self._function: Function = "sigmoid" if several else "softmax"
+        self._function = default_function(artifact, len(self.labels))
 
     def texts(self, item: str) -> Sequence[str]:
         return (item,)

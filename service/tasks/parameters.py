@@ -26,7 +26,9 @@ class Question(Strict):
 class ClassifyParameters(Strict):
     top_k: int | None = Field(None, ge=1, description="Labels to give, best first; all if left out.")
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
-        None, description="From logits to scores; if left out softmax, or sigmoid where several labels may hold."
+        None,
+        description="From logits to scores; if left out softmax, sigmoid where several labels may hold or there is "
+        "only one, and none for a regression model, which answers its number.",
     )
 
 

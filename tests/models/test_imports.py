@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Each folder may import those before it.
-FOLDERS = ("data", "graphs", "evaluation", "training", "compression", "custom", "commands", "__main__")
+FOLDERS = ("errors", "data", "graphs", "evaluation", "training", "compression", "custom", "commands", "__main__")
 
 
 def module_name(path: Path) -> str:

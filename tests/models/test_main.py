@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.__main__ import app
+from models.__main__ import app, main
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
 
@@ -12,7 +12,7 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands if 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        app([name, "--help"])
+        main([name, "--help"])
     assert ended.value.code == 0
     assert f" {name} [OPTIONS]" in capsys.readouterr().out
 
@@ -20,6 +20,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     "arguments",
     [
+        [],
         ["finetune"],
         ["finetune", "sentiment", "--task", "classification"],
         ["finetune", "--task", "translation"],
@@ -31,6 +32,8 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 )
 def test_what_cannot_be_meant_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        app(arguments)
+        main(arguments)
     assert ended.value.code == 2
-    assert "Error: " in capsys.readouterr().err
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith(" --help.")

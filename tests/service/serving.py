@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
+ARTIFACTS = Path(__file__).resolve().parents[2] / "models" / "artifacts"
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30
 _RUNNING = re.compile(r"running on (http://\S+:\d+)")
@@ -66,7 +67,10 @@ class Server:
 def start(**settings: object) -> subprocess.Popen[str]:
     """`python -m service` on a free port, told these settings and none of this environment's."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
-    environment |= {"SHOAL_PORT": "0"} | {f"SHOAL_{name.upper()}": str(value) for name, value in settings.items()}
+    # No models of whoever runs the tests, unless a test says so.
+    environment |= {"SHOAL_PORT": "0", "SHOAL_MODELS_DIR": str(ARTIFACTS)} | {
+        f"SHOAL_{name.upper()}": str(value) for name, value in settings.items()
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "service"],
         cwd=ROOT,

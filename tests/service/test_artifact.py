@@ -273,6 +273,22 @@ def test_names_choose_and_missing_ones_are_told(zoo: Path) -> None:
         find_artifacts(zoo, ("x", "moods", "y"))
 
 
+def test_further_folders_come_after_and_change_no_name(zoo: Path, tmp_path: Path) -> None:
+    doubles.classifier(tmp_path / "moods")
+    doubles.classifier(tmp_path / "aardvark")
+    found = find_artifacts(zoo, more=(tmp_path, tmp_path / "missing"))
+    assert [each.name for each in found] == ["moods", "reader", "topics", "writer", "aardvark"]
+    assert [each.folder.parent for each in found] == [zoo] * 4 + [tmp_path]
+
+
+def test_a_further_folder_that_cannot_be_read_is_named(zoo: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StartupError, match=rf"^{tmp_path}/file cannot be read: Not a directory$"):
+        find_artifacts(zoo, more=(tmp_path / "file",))
+    with pytest.raises(StartupError, match=rf"^{zoo} and {tmp_path}: no model named x;"):
+        find_artifacts(zoo, ("x",), more=(tmp_path,))
+
+
 def test_a_folder_of_models_that_is_none_is_named(zoo: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder, said in {

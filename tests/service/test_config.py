@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.config import Settings, read_settings, unknown_settings
+from service.config import ARTIFACTS, Settings, read_settings, unknown_settings
 from service.errors import StartupError
 
 
@@ -28,6 +28,20 @@ def test_defaults_serve_the_repositorys_models_on_this_machine_only() -> None:
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.models_dir.parts[-2:] == ("models", "artifacts")
     assert settings.model_names() == ()
+
+
+def test_models_of_ones_own_are_found_where_the_workshop_puts_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert Settings().model_folders() == (ARTIFACTS, tmp_path / "shoal" / "models")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for ignored in ("", "not/absolute"):
+        monkeypatch.setenv("XDG_DATA_HOME", ignored)
+        assert Settings().own_models_dir == Path("/home/somebody/.local/share/shoal/models")
+    monkeypatch.setenv("SHOAL_MODELS_DIR", "/srv/models")
+    assert Settings().model_folders() == (Path("/srv/models"),)
+    assert Settings().own_models_dir == Path("/srv/models")
 
 
 def test_settings_are_frozen() -> None:

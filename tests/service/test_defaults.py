@@ -38,7 +38,8 @@ ABSTRACT = f"{examples.ABSTRACT} "
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with served() as running:
+    # By name: an artifact of one's own may lie beside them.
+    with served(models="qa,sentiment,summarizer") as running:
         yield running
 
 

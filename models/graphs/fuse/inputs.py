@@ -26,9 +26,16 @@ def _past_length(sample: dict[str, Array]) -> int:
     return next(value.shape[2] for name, value in sample.items() if ".decoder." in name)
 
 
+def end_token(graph: Graph) -> int | None:
+    """The id that the graph looks for among its input ids: BART's classifier reads the state of the last such token."""
+    sought = [node.input[1] for node in graph.nodes if node.op_type == "Equal" and node.input[0] == _IDS]
+    values = [value for name in sought if (value := graph.value(name)) is not None]
+    return int(values[0].item()) if values and values[0].size == 1 else None
+
+
 def _samples(graph: Graph) -> list[dict[str, Array]]:
     """Inputs of several shapes; a graph with caches gets one token a step."""
-    numbers = np.random.default_rng(0)
+    numbers, end = np.random.default_rng(0), end_token(graph)
     samples = []
     for rows, tokens in ((1, 1), (1, 7), (3, 12)):
         sample: dict[str, Array] = {}
@@ -39,6 +46,9 @@ def _samples(graph: Graph) -> list[dict[str, Array]]:
                 sample[value.name] = numbers.random((rows, heads, length, width), np.float32)
             elif value.name == _IDS:
                 sample[_IDS] = numbers.integers(0, 40, (rows, 1 if _has_caches(graph) else tokens))
+                if end is not None:  # once in each row, at its end
+                    sample[_IDS][sample[_IDS] == end] += 1
+                    sample[_IDS][:, -1] = end
             else:
                 sample[value.name] = numbers.integers(0, 2, (rows, tokens))
         samples.append(sample)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from models.errors import Missing, WorkshopError
 from models.graphs.quantize.comparison import Comparison, compare_graphs, table
 from models.graphs.quantize.rewrite import quantize_graph
 from models.graphs.quantize.sharing import share_weights
@@ -18,7 +19,7 @@ _GRAPHS = ("model.onnx", "encoder.onnx", "decoder.onnx")
 _COPIED = ("tokenizer.json", "generation_config.json")
 
 
-class QuantizationLoss(RuntimeError):
+class QuantizationLoss(WorkshopError, RuntimeError):
     """int8 scores lower than fp32 by more than it may."""
 
     def __init__(self, losses: Mapping[str, tuple[float, float, float]]) -> None:
@@ -61,11 +62,11 @@ def quantize_artifact(
     `score` evaluates an artifact folder; `tolerance` says how much lower each of its scores may be in int8, in the same
     unit. `target` is written only after that, file by file: what else lies in it stays.
 
-    Raises FileNotFoundError when `source` holds no graph, QuantizationLoss, and KeyError when a tolerance has no score.
+    Raises Missing when `source` holds no graph, QuantizationLoss, and KeyError when a tolerance has no score.
     """
     names = [name for name in _GRAPHS if (source / name).is_file()]
     if not names:
-        raise FileNotFoundError(f"{source} holds none of {', '.join(_GRAPHS)}: export the model first")
+        raise Missing(f"{source} holds none of {', '.join(_GRAPHS)}: export the model first")
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target: moving the files is then a rename, and the folder's name is still the model's for `score`.
     with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:

@@ -10,11 +10,17 @@ from time import perf_counter
 import numpy as np
 import onnxruntime
 
-from models.graphs.graph import Array
+from models.errors import WorkshopError
+from models.graphs.fuse.inputs import end_token
+from models.graphs.graph import Array, Graph
 
 Feed = dict[str, Array]
 
 _ROWS, _TOKENS, _PAST, _ROOM, _REPEATS = 8, 32, 8, 16, 7
+
+
+class OtherShape(WorkshopError, RuntimeError):
+    """The int8 graph computes something else: an output has another shape."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,13 @@ def vocabulary_size(folder: Path) -> int:
     return int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"])
 
 
-def random_feed(session: onnxruntime.InferenceSession, vocabulary: int, rows: int, tokens: int) -> Feed:
-    """Random inputs of the shapes that the graph declares; for a decoder, one step over sources of `tokens`."""
+def random_feed(
+    session: onnxruntime.InferenceSession, vocabulary: int, rows: int, tokens: int, *, end: int | None = None
+) -> Feed:
+    """Random inputs of the shapes that the graph declares; for a decoder, one step over sources of `tokens`.
+
+    `end` is the token that ends each row, for heads that look for it.
+    """
     numbers = np.random.default_rng(0)
     feed: Feed = {}
     names = {value.name for value in session.get_inputs()}
@@ -66,6 +77,8 @@ def random_feed(session: onnxruntime.InferenceSession, vocabulary: int, rows: in
         else:
             # Above the special tokens: RoBERTa counts its positions by which ids are padding.
             feed[value.name] = numbers.integers(vocabulary // 4, vocabulary, (rows, tokens))
+            if end is not None:
+                feed[value.name][:, -1] = end
     if any(name.startswith("past_key_values") for name in feed):
         feed["input_ids"] = feed["input_ids"][:, :1]
     return feed
@@ -79,10 +92,17 @@ def seconds(session: onnxruntime.InferenceSession, feed: Feed) -> float:
 
 
 def compare_graphs(fp32: Path, int8: Path) -> Comparison:
-    """Run both graphs on the same inputs, in turns. Reads the vocabulary's size from fp32's config.json."""
+    """Run both graphs on the same inputs, in turns. Reads the vocabulary's size from fp32's config.json.
+
+    Raises OtherShape when an output of one has another shape than the other's.
+    """
     sessions = (open_graph(fp32), open_graph(int8))
-    feed = random_feed(sessions[0], vocabulary_size(fp32.parent), _ROWS, _TOKENS)
+    end = end_token(Graph.load(fp32))
+    feed = random_feed(sessions[0], vocabulary_size(fp32.parent), _ROWS, _TOKENS, end=end)
     wanted, found = (session.run(None, feed) for session in sessions)
+    for output, a, b in zip(sessions[0].get_outputs(), wanted, found, strict=True):
+        if a.shape != b.shape:
+            raise OtherShape(f"{int8.name}: {output.name} is {list(b.shape)} in int8 and {list(a.shape)} in fp32")
     times = [[seconds(session, feed) for session in sessions] for _ in range(_REPEATS)]
     fp32_s, int8_s = np.min(times, axis=0)
     tokens = feed["input_ids"].size

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from models.errors import Missing
 from models.graphs.quantize.comparison import open_graph, random_feed, seconds, vocabulary_size
 from models.graphs.quantize.rewrite import quantize_graph
 
@@ -37,11 +38,11 @@ def measure_speed(fp32: Path, *, repeats: int = 30, longest: int = 128) -> list[
 
     `longest` cuts the shapes for a model that takes fewer than 128 tokens.
 
-    Raises FileNotFoundError when the folder holds no graph.
+    Raises Missing when the folder holds no graph.
     """
     graphs = sorted(fp32.glob("*.onnx"), reverse=True)
     if not graphs:
-        raise FileNotFoundError(f"{fp32} holds no .onnx file: export the model first")
+        raise Missing(f"{fp32} holds no .onnx file: export the model first")
     return [speed for graph in graphs for speed in _measure(graph, repeats, longest)]
 
 

@@ -11,7 +11,7 @@ import torch
 
 from models.custom.card import confusion_table, given_labels, score_table, wanted_labels
 from models.custom.finetune import make_classifier
-from models.custom.recipe import ClassifierOptions, TooFewRows, balance_table, split_rows
+from models.custom.recipe import ClassifierOptions, TooFewRows, balance_table, read_split, split_rows
 from models.data.rows import Row
 from models.data.table import Columns, UnclearTable, guess_columns, labelled_rows, read_table
 from models.training.run_folder import OtherRun
@@ -120,7 +120,7 @@ def test_one_command_makes_a_classifier_that_is_served(tmp_path: Path, several: 
     rows = [{"text": f"{SENTENCES[n % 2]} {n}", field: kinds[n % 2]} for n in range(90)]
     data = _write(tmp_path / "mine.jsonl", rows[:80])
     own = ClassifierOptions(data=data, base=str(tmp_path / "base"), serve_as="mine", epochs=6, learning_rate=5e-3)
-    target = make_classifier(own, runs=tmp_path / "runs", target=tmp_path / "served" / "mine")
+    target = make_classifier(own, read_split(own), runs=tmp_path / "runs", target=tmp_path / "served" / "mine")
     artifact = Artifact(target)
     artifact.verify()
     assert (artifact.precision, artifact.multi_label) == ("int8", several)
@@ -130,7 +130,7 @@ def test_one_command_makes_a_classifier_that_is_served(tmp_path: Path, several: 
     assert "| bad | 100.0 | 100.0 | 100.0 | 4 |" in card
     assert "no test row was given a label that it does not have" in card
     with pytest.raises(FileExistsError, match="--serve-as"):
-        make_classifier(own, runs=tmp_path / "runs", target=target)
+        make_classifier(own, read_split(own), runs=tmp_path / "runs", target=target)
     _write(data, rows)
     with pytest.raises(OtherRun):
-        make_classifier(own, runs=tmp_path / "runs", target=tmp_path / "served" / "other")
+        make_classifier(own, read_split(own), runs=tmp_path / "runs", target=tmp_path / "served" / "other")

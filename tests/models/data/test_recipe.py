@@ -7,9 +7,8 @@ import lzma
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
-from models.data.recipe import RECIPES, Source, load_recipe
+from models.data.recipe import RECIPES, BadRecipe, Source, load_recipe
 from models.data.rows import pick_rows, read_rows
 
 
@@ -21,7 +20,7 @@ def test_every_recipe_is_valid_and_named_like_its_file(path: Path) -> None:
 def test_a_misspelt_key_is_refused(tmp_path: Path) -> None:
     text = (RECIPES / "sentiment.toml").read_text(encoding="utf-8").replace("learning_rate", "learnig_rate", 1)
     (tmp_path / "wrong.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(ValidationError, match="learnig_rate"):
+    with pytest.raises(BadRecipe, match="learnig_rate"):
         load_recipe(str(tmp_path / "wrong.toml"))
 
 

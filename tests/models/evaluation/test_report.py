@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.commands.measure import report
-from service.errors import ArtifactError
+from models.errors import Missing
 from tests.models.tiny import Exported
 
 Export = Callable[[str], Exported]
@@ -35,5 +35,5 @@ def test_every_artifact_has_a_line(exported: Export, tmp_path: Path) -> None:
     assert cells[7].startswith("accuracy ")
     assert cells[7].endswith(": missed")
     assert [cell.strip() for cell in mine.split("|")[6:-1]] == ["not measured", "not measured", "none"]
-    with pytest.raises(ArtifactError, match="no models"):
+    with pytest.raises(Missing, match="no folder"):
         report(artifacts=tmp_path / "nothing", to=None)

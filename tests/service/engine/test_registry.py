@@ -116,6 +116,22 @@ def test_a_reason_does_not_tell_where_links_lead(tmp_path: Path, linked: str) ->
     assert str(tmp_path) not in reason
 
 
+def test_models_of_ones_own_are_served_too_and_a_broken_one_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.delenv("SHOAL_MODELS_DIR", raising=False)
+    own = tmp_path / "shoal" / "models"
+    doubles.classifier(own / "moods")
+    broken.make(own, "no tokenizer")
+    loaded = Registry(Settings(models="moods,broken", threads=1))
+    assert list(loaded.models) == ["moods"]
+    (line,) = (each.getMessage() for each in caplog.records if each.levelno == logging.WARNING)
+    assert line == f"{own}/broken is left out: {loaded.missing['broken']}"
+    with pytest.raises(ArtifactError, match=rf"^{own}: none of the models can be served: broken: tokenizer"):
+        Registry(Settings(models="broken", threads=1))
+
+
 def test_all_broken_folders_are_named_at_once(tmp_path: Path) -> None:
     doubles.classifier(tmp_path / "moods")
     broken.make(tmp_path, "no tokenizer", "first")

@@ -54,6 +54,17 @@ def test_labels_that_are_decided_on_their_own_get_a_sigmoid(tmp_path: Path, conf
     assert result["score"] == pytest.approx(1 / (1 + np.exp(-logit)))
 
 
+@pytest.mark.parametrize("labels", [1, 2])
+def test_a_regression_head_answers_its_numbers(tmp_path: Path, labels: int) -> None:
+    table = doubles.scores({"good": (6.0, -3.0)[:labels]}, labels)
+    names = {str(index): f"LABEL_{index}" for index in range(labels)}
+    task = made(tmp_path, table=table, problem_type="regression", id2label=names)
+    result = classify(task, "good")
+    assert [entry["score"] for entry in result["scores"]] == pytest.approx([2.0, -1.0][:labels])
+    assert result["score"] == result["scores"][0]["score"]
+    assert classify(task, "good", function_to_apply="sigmoid")["score"] == pytest.approx(1 / (1 + np.exp(-2.0)))
+
+
 def test_parameters_choose_function_and_count(tmp_path: Path) -> None:
     task = made(tmp_path)
     result = classify(task, "good", top_k=1, function_to_apply="none")
