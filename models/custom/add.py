@@ -13,7 +13,7 @@ from models.data.rows import read_rows
 from models.evaluation.evaluate import quantize_scored
 from models.graphs.export import export_model
 from models.graphs.quantize import quantize_artifact
-from service.artifact import task_of
+from service.tasks import task_for
 
 # What a user's rows are scored by, and may lose, where no recipe says.
 _MEASURES = {
@@ -32,7 +32,7 @@ def add_model(source: str, target: Path, *, data: Path | None, tolerance: float)
     """
     if target.exists():
         raise FileExistsError(f"{target} is there already; take another --name or remove it")
-    task = task_of(AutoConfig.from_pretrained(source).to_dict(), source)
+    task = task_for(AutoConfig.from_pretrained(source).to_dict(), source).name
     rows = list(read_rows(data)) if data is not None else []
     metrics: dict[str, Any] = {"score": {}, "data": "none"}
     with TemporaryDirectory() as scratch:
