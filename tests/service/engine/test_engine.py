@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.config import Settings
+from service.engine.loaded_model import LoadedModel
 from service.engine.registry import Registry
 from service.errors import (
     DeadlineExceeded,
@@ -17,8 +18,10 @@ from service.errors import (
     ServiceError,
     Unavailable,
 )
+from service.tasks.base import Result
 from service.tasks.parameters import AnswerParameters, Question, SummarizeParameters
 from service.tasks.question_answering import AnswerResult
+from service.tasks.summarization import Summarization
 from tests.service.engine.doubles import (
     PLAIN,
     SUMMARIZE,
@@ -241,6 +244,34 @@ def test_a_stream_gives_pieces_while_the_text_is_made_and_then_what_infer_return
         pieces, inference = [first, *rest[:-1]], rest[-1]
         assert inference == whole
         assert "".join(str(piece) for piece in pieces) == "paris is good"
+
+    run(story)
+
+
+class Rewording(Summarization):
+    """A summarization that takes back what it said."""
+
+    def __init__(self, loaded: LoadedModel, *, final: str) -> None:
+        super().__init__(loaded.artifact, batch_tokens=2048, wide_threads=1)
+        self._final = final
+
+    def text_so_far(self, tokens: list[int]) -> str:
+        return "paris" if len(tokens) == 1 else "another text"
+
+    def text_of(self, result: Result) -> str:
+        return self._final
+
+
+@pytest.mark.parametrize(("final", "rest"), [("paris is good", " is good"), ("another text in the end", "")])
+def test_a_stream_sends_only_what_goes_on_from_what_it_sent(zoo: Path, final: str, rest: str) -> None:
+    async def story() -> None:
+        async with running(zoo) as registry:
+            serve(registry, "rewording", Rewording(registry.models["writer"], final=final), beside="writer")
+            with gated(registry, "writer", after_partial_outputs=True) as gate:
+                events = registry.stream("summarize", ["paris is good"], SUMMARIZE, "rewording")
+                assert await anext(events) == "paris"
+                gate.open()
+                assert "".join([event async for event in events if isinstance(event, str)]) == rest
 
     run(story)
 

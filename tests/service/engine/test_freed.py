@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from service.engine.in_flight import Wait
 from service.engine.registry import Registry
+from service.engine.request import RequestState
 from service.errors import Overloaded
 from service.tasks.parameters import AnswerParameters, Question
 from tests.service.engine.doubles import (
@@ -52,6 +54,11 @@ def collected() -> Iterator[list[str]]:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+
+
+def alive() -> int:
+    """Requests that are kept, by a timer or anything else."""
+    return sum(isinstance(each, RequestState | Wait) for each in gc.get_objects())
 
 
 def is_ours(each: object) -> bool:
@@ -208,6 +215,8 @@ def test_nothing_of_requests_is_left_for_the_collector(
             watched(registry) as left,
         ):
             await requests(registry)
+            await nothing_is_left(registry)
+            assert alive() == 0
         assert not left
 
     run(story)
