@@ -19,7 +19,7 @@ from service.text.tokenizer import Encoding
 
 # Sources are padded to a multiple of this. With one query, onnxruntime's kernel adds keys in fours and the rest in
 # another order, so that padding would change the last bits of a row: 110 of 6,048 decoder steps of a float32 model
-# differed, none with multiples of 8. That was measured; which shapes differ depends on the kernel, so no test shows it.
+# differed, none with multiples of 8. The bits were measured, because they depend on the kernel; a test holds the width.
 _SOURCE_MULTIPLE = 8
 _CROSS = re.compile(r"present\.(\d+)\.encoder\.(key|value)")
 _STATES = "last_hidden_state"

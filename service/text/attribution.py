@@ -76,7 +76,7 @@ def _word_overlap(sentence: str, index: dict[str, list[int]], count: int) -> npt
 
 
 def attribute(
-    summary_sentences: list[str], source_sentences: list[str], similarity: npt.NDArray[np.float32] | None, top: int
+    summary_sentences: list[str], source_sentences: list[str], similarity: npt.NDArray[np.floating] | None, top: int
 ) -> list[list[tuple[int, float]]]:
     """For each summary sentence, the `top` source sentences that support it best: (index, score), best first.
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from service.text.sentences import ends_with_stop
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating]
 
 FEATURES = 8
 """Numbers that `features` gives for a sentence."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from service.artifact import Artifact
 from service.scheduling.job import Pass, Row, RunningPasses
 from service.seq2seq.graphs import Seq2SeqGraphs
-from service.seq2seq.model import ROWS_A_STEP, EncodeInput, GenerateInput, Seq2SeqModel
+from service.seq2seq.model import ROWS_A_STEP, EncodeInput, GenerateInput, RunningBatch, Seq2SeqModel
 from service.seq2seq.options import GenerationOptions, SpecialTokens
 from service.seq2seq.search import log_softmax, new_search
 from service.seq2seq.source_names import SourceNameConstraint, TokenTexts
@@ -117,6 +117,14 @@ def test_logits_are_float32_whatever_the_graphs_have(graphs: Seq2SeqGraphs) -> N
     logits = graphs.steps(encoded, 1).run([doubles.CLS], [0])
     assert logits.dtype == np.dtype(np.float32)
     assert logits.shape == (1, graphs.vocabulary)
+
+
+@pytest.mark.parametrize(("source_tokens", "width"), [(3, 8), (8, 8), (9, 16)])
+def test_sources_are_padded_to_a_multiple_that_leaves_their_bits_alone(
+    graphs: Seq2SeqGraphs, source_tokens: int, width: int
+) -> None:
+    encoding = generate_input([10] * (source_tokens - 2)).encoding
+    assert graphs.encoder.run([encoding], exclusive=True).cross.length == width
 
 
 def test_the_rule_for_names_makes_a_difference() -> None:
@@ -270,3 +278,30 @@ def test_the_partial_outputs_of_a_streaming_row_are_final(graphs: Seq2SeqGraphs,
     assert all(tokens == whole[: len(tokens)] for tokens in shown)
     assert [len(tokens) for tokens in shown] == sorted(len(tokens) for tokens in shown)
     assert shown[-1]
+
+
+def test_the_seconds_of_a_text_are_learnt_from_texts_that_end(static: Seq2SeqGraphs) -> None:
+    class Recording(Seq2SeqModel):
+        recorded: ClassVar[list[tuple[int, float]]] = []
+
+        def record_text_seconds(self, texts: int, seconds: float) -> None:
+            self.recorded.append((texts, seconds))
+
+    lengths = [2, 6, 4, 4]
+    rows = job_of([generate_input([10, 11], max_new_tokens=size, min_new_tokens=size) for size in lengths]).rows
+    running = RunningBatch(Recording(static, SPECIAL), rows, exclusive=False)
+    assert len(list(running)) == 7
+    assert running._steps_s == 0, "no step is counted twice"
+    assert [texts for texts, _ in Recording.recorded] == [1, 2, 1]
+    assert all(seconds > 0 for _, seconds in Recording.recorded)
+
+
+def test_the_remaining_seconds_of_a_row_follow_those_of_recent_texts(static: Seq2SeqGraphs) -> None:
+    model, text = Seq2SeqModel(static, SPECIAL), generate_input([10])
+    before_s = model.remaining_s(text)
+    model.record_text_seconds(1, 2 * before_s)
+    assert before_s < model.remaining_s(text) < 2 * before_s
+    for _ in range(200):
+        model.record_text_seconds(4, 0.4)
+    assert model.remaining_s(text) == pytest.approx(0.1)
+    assert model.remaining_s(EncodeInput(text.encoding)) == 0
