@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.runtime.session import Array
+from service.text.sentences import without_outer_space
 from service.text.tokenizer import Window
 
 
@@ -63,19 +64,13 @@ def best_place(logits: Array) -> tuple[int, int]:
     return int(logits[:, first].argmax()), first
 
 
-def _trim(context: str, start: int, end: int) -> tuple[int, int]:
-    """The span without white space at either end: byte-level tokens include the space before them."""
-    if start < end and (context[start].isspace() or context[end - 1].isspace()):
-        text = context[start:end]
-        start = min(end, start + len(text) - len(text.lstrip()))
-        end = start + len(text.strip())
-    return start, end
+def _characters(window: Window, context: str, extra: int, first: int) -> tuple[int, int]:
+    """Characters of the context from token `first` of the window to the one `extra` further on.
 
-
-def _characters(window: Window, extra: int, first: int) -> tuple[int, int]:
-    """Characters of the context from token `first` of the window to the one `extra` further on."""
+    Without white space at either end: byte-level tokens include the space before them.
+    """
     start, end = window.span(first)
-    return start, window.span(first + extra)[1] if extra else end
+    return without_outer_space(context, start, window.span(first + extra)[1] if extra else end)
 
 
 def best_candidates(window: Window, logits: Array, context: str, count: int) -> list[Candidate]:
@@ -85,7 +80,7 @@ def best_candidates(window: Window, logits: Array, context: str, count: int) -> 
     """
     if count == 1:
         place = best_place(logits)
-        start, end = _trim(context, *_characters(window, *place))
+        start, end = _characters(window, context, *place)
         if start < end:
             return [Candidate(float(logits[place]), start, end)]
     found: dict[tuple[int, int], Candidate] = {}
@@ -95,7 +90,7 @@ def best_candidates(window: Window, logits: Array, context: str, count: int) -> 
         for extra, first in best_places(logits, examined)[skip:]:
             if len(found) == count:
                 break
-            start, end = _trim(context, *_characters(window, extra, first))
+            start, end = _characters(window, context, extra, first)
             if start < end:
                 found.setdefault((start, end), Candidate(float(logits[extra, first]), start, end))
     return list(found.values())

@@ -22,10 +22,9 @@ from service.tasks.parameters import Strategy, SummarizeParameters
 from service.tasks.sentence_scorer import SentenceScorer
 from service.tasks.summary_result import SummaryResult
 from service.tasks.summary_sources import SourceAttribution
-from service.text.tokenizer import Encoding, Tokenizer
+from service.text.tokenizer import REPLACEMENT_CHARACTER, Encoding, Tokenizer
 
 _DEFAULT_POSITIONS = 512
-_REPLACEMENT_CHARACTER = "\ufffd"  # what an incomplete character is decoded to
 # The summary of a piece is a quarter of what the model reads at most, so that every round shortens the text.
 _PIECE_SHARE = 4
 
@@ -178,7 +177,7 @@ class Summarization:
 
     def text_so_far(self, tokens: list[int]) -> str:
         """The summary's text by these first tokens, without an incomplete character or a space at its end."""
-        return self._tokenizer.decode(tokens).rstrip(_REPLACEMENT_CHARACTER).rstrip()
+        return self._tokenizer.decode(tokens).rstrip(REPLACEMENT_CHARACTER).rstrip()
 
     def text_of(self, result: Result) -> str:
         """The summary."""

@@ -66,6 +66,8 @@ def test_the_graphs_of_an_encoder_decoder(tmp_path: Path, files: list[str], chos
     found = artifact(tmp_path, *files, **BART)
     assert [path.name for path in found.seq2seq_graphs] == chosen
     assert found.graphs == found.seq2seq_graphs
+    (tmp_path / "model.onnx").touch()
+    assert artifact(tmp_path, **BART).graphs == found.graphs, "not an encoder that lies beside them"
 
 
 @pytest.mark.parametrize("files", [[], ["encoder.onnx"], ["decoder_model.onnx"]])

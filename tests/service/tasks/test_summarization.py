@@ -337,3 +337,26 @@ def test_sources_lie_in_what_was_read(tmp_path: Path) -> None:
     assert result.truncated_at < len(TEXT)
     ends = [source.end for each in sources_of(result) for source in each.sources]
     assert max(ends) <= result.truncated_at
+
+
+def test_a_sentence_of_the_summary_that_no_row_could_hold_is_compared_by_words_alone(tmp_path: Path) -> None:
+    summary = "Good is " + "paris " * 100 + "strong."
+    with pytest.raises(StopIteration) as finished:  # without a round
+        next(made(tmp_path)._sources.run("Paris is strong. The bad is weak.", summary))
+    (supported,), input_tokens = finished.value.value
+    assert (supported.start, supported.end, input_tokens) == (0, len(summary), 0)
+    assert [(source.start, source.end) for source in supported.sources] == [(0, 16)]
+
+
+# --- Streaming -------------------------------------------------------------------------------------------------------
+
+
+def test_the_text_so_far_ends_with_no_part_of_a_character_and_no_space(tmp_path: Path) -> None:
+    doubles.byte_summarizer(tmp_path)
+    task = Summarization(Artifact(tmp_path), batch_tokens=256, wide_threads=1)
+    text = "the 🐟 is 日本"
+    tokens = list(task._tokenizer.encode(text, 64).ids)
+    beginnings = [task.text_so_far(tokens[:count]) for count in range(len(tokens) + 1)]
+    assert beginnings[-1] == text
+    assert all(text.startswith(beginning) and beginning == beginning.rstrip() for beginning in beginnings)
+    assert beginnings == sorted(beginnings, key=len)
