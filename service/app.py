@@ -9,17 +9,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from service import __version__
 from service.api import operations, v1
 from service.api.body import BodyLimits
 from service.api.docs import add_docs
-from service.api.error_response import error_response, internal_error
+from service.api.error_response import error_response, http_error, internal_error, validation_error
 from service.api.middleware import RequestMetrics, RequestNormalizer
 from service.config import Settings
 from service.engine.registry import Registry
-from service.errors import MethodNotAllowed, NotFound, ServiceError
+from service.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     app.add_middleware(RequestNormalizer)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(Exception, _internal_error)
     return app
 
@@ -81,20 +83,26 @@ async def _service_error(_: Request, error: Exception) -> Response:
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
-    del error  # uvicorn logs it with its traceback
-    return _response(internal_error(request.method, request.url.path))
+    """What nobody else handles, such as what a middleware raises: Starlette runs the other handlers within it."""
+    if isinstance(error, ServiceError):
+        return _response(error)
+    if isinstance(error, HTTPException):
+        return await _http_exception(request, error)
+    return _response(internal_error(request.method, request.url.path))  # uvicorn logs it with its traceback
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
-    """Errors of Starlette, FastAPI and of middleware keep their status and headers."""
+    """Errors of Starlette, FastAPI, dependencies and middleware keep their status and headers."""
     assert isinstance(error, HTTPException)
-    path = request.url.path
-    translated = ServiceError(str(error.detail))
+    path, message = request.url.path, str(error.detail)
     if error.status_code == 404:
-        translated = NotFound(f"There is no {path} here; /docs lists what there is.")
+        message = f"There is no {path} here; /docs lists what there is."
     elif error.status_code == 405:
-        translated = MethodNotAllowed(f"{path} does not take {request.method}; /docs says what it takes.")
-    response = _response(translated)
-    response.status_code = error.status_code
-    response.headers.update(error.headers or {})
-    return response
+        message = f"{path} does not take {request.method}; /docs says what it takes."
+    return _response(http_error(error.status_code, message, error.headers or {}))
+
+
+async def _invalid_request(_: Request, error: Exception) -> Response:
+    """What FastAPI found wrong with the parameters of a dependency or of a route of its own."""
+    assert isinstance(error, RequestValidationError)
+    return _response(validation_error(error.errors()))

@@ -8,16 +8,16 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from service.errors import ArtifactError, StartupError
 from service.onnx_file import OnnxFile, read_onnx
 
-Task = Literal["text-classification", "question-answering", "summarization"]
+_GraphNames = tuple[tuple[str, ...], ...]
 
-_ENCODER = (("model",),)
+_ENCODER: _GraphNames = (("model",),)
 # Ours first; then what Optimum writes, its two decoders before the merged one, which runs slower.
-_SEQ2SEQ = (
+_SEQ2SEQ: _GraphNames = (
     ("encoder", "decoder"),
     ("encoder_model", "decoder_model", "decoder_with_past_model"),
     ("encoder_model", "decoder_model_merged"),
@@ -27,12 +27,9 @@ _FORMS = ("_quantized", "_int8", "", "_optimized", "_fp16")
 _PLACES = ("", "onnx")  # the latter as on the Hub
 _UNLIMITED_TOKENS = 1_000_000
 _DEFAULT_MAX_TOKENS = 512
+_DEFAULT_LABELS = 2  # as in transformers
 _NO_MODELS = ("lost+found", "__pycache__")
 _POSITIONS_FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
-
-
-# Parts of configurations of models that read sounds or pictures, whose heads are called as those of BART and T5 are.
-_NOT_TEXT = ("num_mel_bins", "input_feat_per_channel", "audio_config", "vision_config")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -45,26 +42,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ArtifactError(f"{path}: not a JSON object")
     return value
-
-
-def task_of(config: dict[str, Any], source: str) -> Task:
-    """The task of `source`'s config.json, by its architecture's head; raises ArtifactError if no task serves it."""
-    architecture = str((config.get("architectures") or [""])[0])
-    if architecture.endswith("ForSequenceClassification"):
-        return "text-classification"
-    if architecture.endswith("ForQuestionAnswering"):
-        return "question-answering"
-    if architecture.endswith(("ForConditionalGeneration", "MTModel")) and _turns_text_into_text(config):
-        return "summarization"
-    raise ArtifactError(
-        f"{source}: config.json names {architecture or 'no architecture'}; served are heads for sequence "
-        "classification and question answering, and encoder-decoders of texts (BART, T5, Marian)"
-    )
-
-
-def _turns_text_into_text(config: dict[str, Any]) -> bool:
-    """By an encoder and a decoder, unlike Whisper (sounds), BLIP (pictures) and Gemma 3 (no encoder)."""
-    return config.get("is_encoder_decoder") is not False and not any(part in config for part in _NOT_TEXT)
 
 
 @dataclass(frozen=True)
@@ -110,26 +87,46 @@ class Artifact:
         return score
 
     @cached_property
-    def task(self) -> Task:
-        """Read from the architecture's head; raises ArtifactError for a head that no task serves."""
-        return task_of(self.config, str(self.folder))
+    def encoder_graph(self) -> Path:
+        """The ONNX file of an encoder with its head; raises ArtifactError if there is none."""
+        choices = self._choices(_ENCODER)
+        if not choices:
+            raise self._no_graphs(_ENCODER)
+        return choices[0][0]
 
     @cached_property
-    def graphs(self) -> tuple[Path, ...]:
-        """The ONNX files to load: one for an encoder; encoder and decoder(s) for a seq2seq. Raises ArtifactError."""
-        choices = self._choices()
+    def seq2seq_graphs(self) -> tuple[Path, ...]:
+        """The ONNX files of an encoder-decoder, the encoder first; raises ArtifactError if they are not all there."""
+        choices = self._choices(_SEQ2SEQ)
         if choices:
             return choices[0]
         if (self.folder / "encoder_model.onnx").is_file():
             task = "text2text-generation-with-past"
             raise ArtifactError(f"{self.folder}: no decoder that keeps caches; export it again with --task {task}")
-        sets = _SEQ2SEQ if self.task == "summarization" else _ENCODER
-        wanted = " or ".join(" + ".join(f"{name}.onnx" for name in names) for names in sets)
-        raise ArtifactError(f"{self.folder}: no graphs to serve; wanted {wanted}")
+        raise self._no_graphs(_SEQ2SEQ)
 
-    def _choices(self) -> list[tuple[Path, ...]]:
-        """All sets of graphs that are there, the best first: ours before Optimum's, then int8 before others."""
-        sets = _SEQ2SEQ if self.task == "summarization" else _ENCODER
+    @cached_property
+    def graphs(self) -> tuple[Path, ...]:
+        """The ONNX files that are served, of an encoder-decoder or else of an encoder; raises ArtifactError if none."""
+        choices = self._all_choices
+        if not choices:
+            raise self._no_graphs(_ENCODER + _SEQ2SEQ)
+        return choices[0]
+
+    @property
+    def left_aside(self) -> list[str]:
+        """Names of other graphs that could be served instead of `graphs`: the same model in another form."""
+        return sorted(
+            {path.name for paths in self._all_choices for path in paths} - {path.name for path in self.graphs}
+        )
+
+    @property
+    def _all_choices(self) -> list[tuple[Path, ...]]:
+        """An encoder-decoder's sets of graphs, or an encoder's where there are none."""
+        return self._choices(_SEQ2SEQ) or self._choices(_ENCODER)
+
+    def _choices(self, sets: _GraphNames) -> list[tuple[Path, ...]]:
+        """The sets of graphs that are there, the best first: ours before Optimum's, then int8 before others."""
         found = (
             tuple(self.folder / place / f"{name}{form}.onnx" for name in names)
             for form in _FORMS
@@ -139,36 +136,30 @@ class Artifact:
         complete = [paths for paths in found if all(path.is_file() for path in paths)]
         return sorted(complete, key=lambda paths: paths[0].stem != "encoder")
 
-    @property
-    def left_aside(self) -> list[str]:
-        """Names of other graphs that could be served instead of `graphs`: the same model in another form."""
-        return sorted({path.name for paths in self._choices() for path in paths} - {path.name for path in self.graphs})
+    def _no_graphs(self, sets: _GraphNames) -> ArtifactError:
+        wanted = " or ".join(" + ".join(f"{name}.onnx" for name in names) for names in sets)
+        return ArtifactError(f"{self.folder}: no graphs to serve; wanted {wanted}")
 
     @property
     def sentence_scorer(self) -> Path | None:
-        """The graph that tells from the encoder's states how well a sentence sums its text up; None without one."""
+        """The graph that scores sentences by the encoder's states, for extractive summaries; None without one."""
         path = self.folder / "sentences.onnx"
         return path if path.is_file() else None
 
     @property
     def domain_classifier(self) -> Path | None:
-        """What tells the texts that a summarizer was trained on from others; None without one."""
+        """The classifier of texts like those that a summarizer was trained on; None without one."""
         path = self.folder / "domain.json"
         return path if path.is_file() else None
 
-    @property
-    def labels(self) -> list[str]:
-        """Class names by index, as config.json has them; empty for tasks without classes."""
-        if self.task != "text-classification":
-            return []
-        return self.label_names(len(self.config.get("id2label") or {}) or int(self.config.get("num_labels", 2)))
-
-    def label_names(self, count: int) -> list[str]:
+    def label_names(self, count: int | None = None) -> list[str]:
         """Names of a graph's `count` classes by index: LABEL_0 and so on where config.json names none.
 
-        Raises ArtifactError where it names fewer or more.
+        Without `count`, as many as config.json has. Raises ArtifactError where it names fewer or more than `count`.
         """
         names = self.config.get("id2label") or {}
+        if count is None:
+            count = len(names) or int(self.config.get("num_labels", _DEFAULT_LABELS))
         if names and len(names) != count:
             raise ArtifactError(
                 f"{self.folder}: the graph's logits are for {count} labels, id2label in config.json names {len(names)}"

@@ -1,21 +1,22 @@
-"""Every error that a client can be answered with, raised where it is known and translated once, in `app`.
+"""All errors that a client can get. They are raised where they are known; api/ turns them into responses.
 
 ServiceError          500 Internal
-├── InvalidInput      422 Validation        also the face of FastAPI's own validation errors
+├── InvalidInput      422 Validation        also what pydantic finds wrong with a body
 │   ├── MalformedBody 400 Validation        not JSON, or not readable at all
-│   └── InputTooLong  413 Validation        says the limit and what was sent
+│   └── InputTooLong  413 Validation        the message has the limit and the size of the input
 ├── MalformedRequest  400 Validation        not HTTP; the connection is closed
 ├── HeadersTooLarge   431 Validation        the connection is closed
 ├── NotFound          404 NotFound          no such path
 │   └── ModelNotFound 404 ModelNotFound     no such model, or none for the task
 ├── MethodNotAllowed  405 MethodNotAllowed
-├── UnsupportedMediaType 415 Validation     a body that does not say that it is JSON
-├── Overloaded        429 Overloaded        with Retry-After; never 503, which old Hub clients retry for ever
-├── Unavailable       503 Unhealthy         loading or shutting down only
+├── UnsupportedMediaType 415 Validation     the body is not declared as JSON
+├── Overloaded        429 Overloaded        with Retry-After; not 503, which old Hub clients retry for ever
+├── Unavailable       503 Unhealthy         the server is loading or shutting down
 ├── DeadlineExceeded  504 DeadlineExceeded  accepted, but not answered in time
 └── InferenceError    500 Backend           the cause is logged, never sent
 
-The words follow text-embeddings-inference where it has one, so that its clients understand them.
+Each line has the HTTP status and the error's `code`. Codes are those of text-embeddings-inference where it has one, so
+that its clients understand them.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+SHUTTING_DOWN = "The server is shutting down; send the request to another one."
+"""The message of Unavailable for requests that arrive while the server shuts down."""
+
 
 class ServiceError(Exception):
-    """Base of all; `str(error)` is the sentence that the client reads."""
+    """Base of all errors that a client can get; `str(error)` is the sentence that it reads."""
 
     status = 500
     code = "Internal"
@@ -97,8 +101,8 @@ class InferenceError(ServiceError):
 
 
 class StartupError(Exception):
-    """What keeps the server from starting, in a sentence for who runs it; it never reaches a client."""
+    """The server cannot start. The message is for its operator and never reaches a client."""
 
 
 class ArtifactError(StartupError):
-    """A model folder that cannot be served: it is left out, and stops the start if no other is left."""
+    """A model folder cannot be served. The server starts without it, unless no other model is left."""

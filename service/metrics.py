@@ -1,6 +1,6 @@
-"""What Prometheus reads. The scheduler and the middleware report here, and nothing else does.
+"""The metrics that Prometheus reads, reported by the scheduler, the engine and the HTTP layer.
 
-Labels are route, status, model and reason only: bounded, and never text that a client sent.
+The only labels are route, status, model and reason: their values are bounded, and never text that a client sent.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ CACHE_BYTES = Gauge("shoal_cache_bytes", "Memory that the cache of answers takes
 
 
 class _QueueDepth(Collector):
-    """Reads the queues when scraped, so that no hot path keeps a gauge."""
+    """Reads the queues when Prometheus scrapes, so that no hot path updates a gauge."""
 
     def __init__(self, depths: Callable[[], dict[str, int]]) -> None:
         self._depths = depths
@@ -95,14 +95,14 @@ class _QueueDepth(Collector):
 
 
 def watch_queues(depths: Callable[[], dict[str, int]]) -> Callable[[], None]:
-    """Expose `depths()` as shoal_queue_rows; returns what takes it away again."""
+    """Expose `depths()`, rows by model, as shoal_queue_rows. Returns a function that removes it."""
     collector = _QueueDepth(depths)
     REGISTRY.register(collector)
     return lambda: REGISTRY.unregister(collector)
 
 
 class PassMetrics:
-    """The scheduler's observer for one model, its label children looked up once."""
+    """The metrics of one model: the scheduler's observer, with the labels looked up once."""
 
     def __init__(self, model: str) -> None:
         self._wait = QUEUE_WAIT.labels(model)
@@ -119,12 +119,12 @@ class PassMetrics:
         self.cache_hits = CACHE_HITS.labels(model)
 
     def started(self, waits_s: list[float]) -> None:
-        """A batch of rows left the queue after these waits."""
+        """A batch left the queue after its rows had waited for these seconds."""
         for wait_s in waits_s:
             self._wait.observe(wait_s)
 
     def ran(self, *, rows: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        """One forward pass is over."""
+        """One forward pass ended."""
         self._forward.observe(seconds)
         self._rows.observe(rows)
         self._batch_tokens.observe(padded_tokens)
@@ -132,16 +132,16 @@ class PassMetrics:
         self._padding.inc(padded_tokens - tokens)
 
     def saved(self, passes: int) -> None:
-        """So many steps of a text were not made, because nobody waited for it."""
+        """This many decoder steps were not made, because their text was cancelled."""
         self._saved.inc(passes)
 
     def computed(self, *, output_tokens: int, truncated: bool) -> None:
-        """The result of one input is there."""
+        """The result of one input was computed."""
         if output_tokens:
             self.generated.inc(output_tokens)
         if truncated:
             self.truncated.inc()
 
     def failed(self, rows: int) -> None:
-        """These rows' pass raised and they were given up."""
+        """This many rows were given up because their pass raised."""
         self._failed.inc(rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from service.artifact import find_artifacts
 from service.config import ARTIFACTS, Settings
+from service.tasks import task_of
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,6 +42,6 @@ def _scores(scores: dict[str, float]) -> str:
 def test_every_default_model_is_listed_with_the_scores_of_its_metrics() -> None:
     artifacts = find_artifacts(ARTIFACTS, ("qa", "sentiment", "summarizer"))  # one's own may lie beside them
     assert re.findall(r"^\| `[a-z-]+` \| [a-z-]+ \|.*$", README, re.MULTILINE) == [
-        f"| `{each.name}` | {each.task} | {_scores(each.metrics['score'])} | {_scores(each.metrics['fp32'])} |"
+        f"| `{each.name}` | {task_of(each).name} | {_scores(each.metrics['score'])} | {_scores(each.metrics['fp32'])} |"
         for each in artifacts
     ]

@@ -15,12 +15,13 @@ from models.evaluation.served import served_results
 from models.evaluation.summary_scores import summary_scores
 from models.graphs.quantize import quantize_artifact
 from service.artifact import Artifact
+from service.tasks import task_of
 
 Scores = dict[str, float]
 
 
 def _score_labels(artifact: Artifact, rows: list[Row], results: list[dict[str, Any]]) -> Scores:
-    names = artifact.labels
+    names = artifact.label_names()
     if artifact.multi_label:
         wanted = [[int(name in row["labels"]) for name in names] for row in rows]
         given = [[_score_of(result, name) for name in names] for result in results]
@@ -58,7 +59,9 @@ def evaluate(folder: Path, rows: list[Row]) -> tuple[Scores, dict[str, Any]]:
     began_s = time.perf_counter()
     results = served_results(artifact, rows)
     seconds = time.perf_counter() - began_s
-    scores = {name: round(value, 2) for name, value in _SCORERS[artifact.task](artifact, rows, results).items()}
+    scores = {
+        name: round(value, 2) for name, value in _SCORERS[task_of(artifact).name](artifact, rows, results).items()
+    }
     return scores, {"rows": len(rows), "seconds": round(seconds, 1)}
 
 

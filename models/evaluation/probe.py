@@ -26,6 +26,7 @@ from models.evaluation.answer_scores import (
 from models.evaluation.calibration_error import calibration_error, chance_error
 from models.evaluation.served import scores_by_label, served_results
 from service.artifact import Artifact
+from service.tasks import task_of
 
 _AROUND_CHARS = 60
 _SEED = 5
@@ -115,7 +116,7 @@ def spellings_agree(artifact: Artifact, rows: list[Row]) -> dict[str, float]:
 
 def scored_rows(artifact: Artifact, rows: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores [rows, labels] and the right labels [rows]."""
-    names = artifact.labels
+    names = artifact.label_names()
     right = [row["label"] if isinstance(row["label"], int) else names.index(row["label"]) for row in rows]
     return torch.tensor(scores_by_label(artifact, served_results(artifact, rows))), torch.tensor(right)
 
@@ -137,7 +138,7 @@ def _classifier_report(artifact: Artifact, rows: list[Row], errors: int) -> str:
     wrong = sorted((given != right).nonzero().flatten().tolist(), key=lambda row: -float(scores[row, given[row]]))
     lines += ["", f"{len(wrong)} of {len(rows)} rows are wrong; those of the highest scores:", ""]
     for row in wrong[:errors]:
-        name = artifact.labels[int(given[row])]
+        name = artifact.label_names()[int(given[row])]
         lines.append(f"- given {name} {float(scores[row, given[row]]):.2f}: {rows[row]['text']}")
     return "\n".join(lines)
 
@@ -196,8 +197,8 @@ def probe_report(artifact: Artifact, rows: list[Row], *, errors: int) -> str:
 
     Raises ArtifactError for a folder that cannot be served, BadOption for a model that is neither of the two kinds.
     """
-    if artifact.task == "question-answering":
+    if task_of(artifact).name == "question-answering":
         return _answer_report(artifact, rows, errors)
-    if artifact.task == "text-classification" and len(artifact.labels) == 2:
+    if task_of(artifact).name == "text-classification" and len(artifact.label_names()) == 2:
         return _classifier_report(artifact, rows, errors)
     raise BadOption(f"{artifact.name}: only classifiers with two labels and models that answer questions are probed")

@@ -10,6 +10,7 @@ from models.errors import Missing
 from models.evaluation.throughput import Throughput, measure_throughput
 from models.graphs.parameters import count_parameters
 from service.artifact import Artifact, find_artifacts
+from service.tasks import task_of
 from service.text.sentences import sentence_spans
 
 _TEXT = """A server for small requests has a simple problem. Each of them alone leaves most of a processor idle. \
@@ -59,7 +60,7 @@ def _line(artifact: Artifact, speed: Throughput) -> str:
     metrics = artifact.metrics
     cells = (
         f"`{artifact.name}`",
-        artifact.task,
+        task_of(artifact).name,
         f"{artifact.size_bytes / 1e6:.1f}",
         f"{count_parameters(artifact) / 1e6:.1f}",
         f"{speed.tokens_per_s:,.0f}",
@@ -80,7 +81,7 @@ def report_table(folder: Path, *, rounds: int = 5) -> str:
     if not folder.is_dir():
         raise Missing(f"there is no folder {folder}")
     artifacts = find_artifacts(folder)
-    speeds = measure_throughput({artifact: _rows(artifact.task) for artifact in artifacts}, rounds=rounds)
+    speeds = measure_throughput({artifact: _rows(task_of(artifact).name) for artifact in artifacts}, rounds=rounds)
     lines = [
         "# Models",
         "",

@@ -13,6 +13,7 @@ from models.data.rows import Row, source_of
 from service.artifact import Artifact
 from service.config import Settings
 from service.engine.registry import Registry
+from service.tasks import task_of
 from service.tasks.parameters import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
 
 _AT_ONCE = 64
@@ -31,7 +32,7 @@ INPUTS: dict[str, tuple[str, Callable[[Row], Any], Any]] = {
 
 
 async def _results(artifact: Artifact, rows: list[Row]) -> list[dict[str, Any]]:
-    route, inputs_of, parameters = INPUTS[artifact.task]
+    route, inputs_of, parameters = INPUTS[task_of(artifact).name]
     registry = Registry(Settings(models_dir=artifact.folder.parent, models=artifact.name, deadline_s=_PATIENCE_S))
     registry.start()
     gate = asyncio.Semaphore(_AT_ONCE)
@@ -66,7 +67,7 @@ def _input_of(row: Row) -> tuple[object, ...]:
 
 def scores_by_label(artifact: Artifact, results: list[dict[str, Any]]) -> list[list[float]]:
     """A classifier's scores, [rows, labels], in the order of the artifact's labels."""
-    columns = {label: index for index, label in enumerate(artifact.labels)}
+    columns = {label: index for index, label in enumerate(artifact.label_names())}
     table = []
     for result in results:
         scores = [0.0] * len(columns)

@@ -15,6 +15,7 @@ from models.evaluation.served import INPUTS
 from service.artifact import Artifact
 from service.config import Settings
 from service.engine.registry import Registry
+from service.tasks import task_of
 
 _PATIENCE_S = 3600.0
 
@@ -29,7 +30,7 @@ class Throughput:
 
 
 async def _round(registry: Registry, artifact: Artifact, rows: Sequence[Row]) -> Throughput:
-    route, input_of, parameters = INPUTS[artifact.task]
+    route, input_of, parameters = INPUTS[task_of(artifact).name]
     asked = [registry.infer(route, [input_of(row)], parameters, artifact.name) for row in rows]
     began_s = time.perf_counter()
     done = await asyncio.gather(*asked)

@@ -16,8 +16,8 @@ from transformers import DataCollatorWithPadding
 from models.data.rows import Row
 from models.evaluation.answer_scores import answer_exact, answer_f1
 from models.training.batches import run_by_length
+from service.tasks.answer_spans import best_place, span_logits
 from service.tasks.parameters import AnswerParameters
-from service.tasks.question_answering import best_place, span_logits
 
 _TEMPERATURES = np.geomspace(0.4, 4.0, 60)
 _LONGEST = AnswerParameters().max_answer_len

@@ -93,10 +93,10 @@ class TeacherTokens:
         border = ids.index(self._student.sep_token_id)
         first, second = self._pieces(ids[1:border]), self._pieces(ids[border + 1 : -1])
         if border == len(ids) - 1:
-            row, types = self._single.row(first)
+            row, types = self._single.apply(first)
             return TeacherRow(list(row), list(types), list(range(len(row))))
-        row, types = self._pair.row(first, second)
-        begin = self._pair.second(first)
+        row, types = self._pair.apply(first, second)
+        begin = self._pair.second_start(first)
         return TeacherRow(list(row), list(types), [*range(border + 1), *range(begin, begin + len(second) + 1)])
 
 

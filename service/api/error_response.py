@@ -12,6 +12,16 @@ from service.errors import InvalidInput, ServiceError
 from service.metrics import REFUSALS
 
 _LONGEST_PATH = 200
+_CODES = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    429: "Overloaded",
+    503: "Unhealthy",
+    504: "DeadlineExceeded",
+}
+"""Words of the statuses that are not told by their class alone; see service.errors."""
 
 
 def error_response(error: ServiceError) -> EncodedResponse:
@@ -19,6 +29,14 @@ def error_response(error: ServiceError) -> EncodedResponse:
     REFUSALS.labels(error.code).inc()
     headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
     return EncodedResponse(error.status, orjson.dumps({"error": str(error), "error_type": error.code}), headers)
+
+
+def http_error(status: int, message: str, headers: Mapping[str, str]) -> ServiceError:
+    """An error that FastAPI, a dependency or a middleware raised, with its status and headers."""
+    error = ServiceError(message)
+    error.status, error.headers = status, headers
+    error.code = _CODES.get(status, "Internal" if status >= 500 else "Validation")
+    return error
 
 
 def internal_error(method: str, path: str) -> ServiceError:

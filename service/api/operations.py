@@ -20,7 +20,7 @@ def _card(registry: Registry, name: str, served: LoadedModel) -> ModelCard:
     settings = registry.settings
     return ModelCard(
         name=name,
-        task=artifact.task,
+        task=served.task.name,
         route=f"/v1/{served.task.route}",
         labels=list(served.task.labels),
         multi_label=artifact.multi_label,

@@ -11,7 +11,7 @@ from fastapi import Body, FastAPI
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.body import BodyLimits, parse
 from service.api.dialect import EncodedRequest, EncodedResponse, InferenceCall
@@ -94,7 +94,33 @@ class InferenceRoute(APIRoute):
             async def endpoint() -> Response:
                 return _Served(served_by)
 
-            self.app = APIRoute(path, endpoint, methods=["POST"], dependencies=self.dependencies).app
+            checked = APIRoute(path, endpoint, methods=["POST"], dependencies=self.dependencies).app
+
+            async def app(scope: Scope, receive: Receive, send: Send) -> None:
+                await checked(scope, _RepeatableReceive(receive), send)
+
+            self.app = app
+
+
+class _RepeatableReceive:
+    """Receives a request; what a dependency has read of its body, such as to check a signature, can be read again."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._received: list[Message] = []
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._received.append(message)
+        return message
+
+    def from_beginning(self) -> Receive:
+        received, self._received = iter(self._received), []
+
+        async def receive() -> Message:
+            return next(received, None) or await self._receive()
+
+        return receive
 
 
 class _Served(Response):
@@ -105,7 +131,7 @@ class _Served(Response):
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        await self._app(scope, receive.from_beginning() if isinstance(receive, _RepeatableReceive) else receive, send)
 
 
 def add_routes(app: FastAPI, limits: BodyLimits) -> None:

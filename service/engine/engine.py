@@ -147,7 +147,7 @@ class Engine:
         """Find a result or a computation for each input, and enqueue what nobody computes yet."""
         parameters = tuple(vars(request.parameters).values())
         for item in inputs:
-            key = (request.model.name, _content(item), parameters, request.streaming)
+            key = (request.model.name, _content(item), parameters)
             request.found.append(self._lookup(request, key, item))  # released even if one raises
         if request.new:
             await self._enqueue(request)
@@ -158,7 +158,7 @@ class Engine:
         if result := self._cache.get(key):
             metrics.cache_hits.inc()
             return result
-        state = self._in_flight.get(key) or request.new.get(key)
+        state = self._in_flight.get(key, streaming=request.streaming) or request.new.get(key)
         if state is not None:
             metrics.shared.inc()
         else:
@@ -236,23 +236,19 @@ class Engine:
                 state.report_progress(tokens)
 
     def _on_jobs_done(self, jobs: list[Job]) -> None:
-        off_loop = []
         for job in jobs:
             state = self._running.pop(job)
             if state.abandoned:
                 continue
             if state.off_loop:
-                off_loop.append(state)
+                advancing = asyncio.ensure_future(self._advance_off_loop(state))
+                self._advancing.add(advancing)  # the event loop itself keeps only a weak reference
+                advancing.add_done_callback(self._advancing.discard)
             else:
                 self._go_on(state, _advanced(state))
-        if off_loop:
-            advancing = asyncio.ensure_future(self._advance_off_loop(off_loop))
-            self._advancing.add(advancing)  # the event loop itself keeps only a weak reference
-            advancing.add_done_callback(self._advancing.discard)
 
-    async def _advance_off_loop(self, states: list[InputState]) -> None:
-        for state in states:
-            self._go_on(state, await asyncio.to_thread(_advanced, state))
+    async def _advance_off_loop(self, state: InputState) -> None:
+        self._go_on(state, await asyncio.to_thread(_advanced, state))
 
     def _go_on(self, state: InputState, advanced: Outcome | Sequence[ModelInput]) -> None:
         """Publish an outcome, or submit the rows of the next round."""

@@ -118,18 +118,19 @@ class InFlight:
     """The inputs that are being computed, by their content. Lives on the event loop."""
 
     def __init__(self) -> None:
-        self._states: dict[Hashable, InputState] = {}
+        self._states: dict[tuple[Hashable, bool], InputState] = {}
+        """By content and whether they stream: what no stream asked for reports no partial outputs."""
 
     def __len__(self) -> int:
         return len(self._states)
 
-    def get(self, key: Hashable) -> InputState | None:
+    def get(self, key: Hashable, *, streaming: bool) -> InputState | None:
         """The computation that an identical input may wait for."""
-        return self._states.get(key)
+        return self._states.get((key, streaming))
 
     def register(self, state: InputState) -> None:
         """Let identical inputs join from now on."""
-        self._states[state.key] = state
+        self._states[state.key, state.streaming] = state
 
     def release(self, wait: Wait) -> bool:
         """Wait no longer; returns whether this was the last one to wait for a result that is not there yet."""
@@ -148,5 +149,5 @@ class InFlight:
             wait.settle(outcome)
 
     def _remove(self, state: InputState) -> None:
-        if self._states.get(state.key) is state:
-            del self._states[state.key]
+        if self.get(state.key, streaming=state.streaming) is state:
+            del self._states[state.key, state.streaming]

@@ -18,11 +18,9 @@ from service.errors import ArtifactError, ModelNotFound
 from service.metrics import PassMetrics, watch_queues
 from service.process import cpus
 from service.scheduling.queue import Queue, Urgency
-from service.tasks import TASKS
+from service.tasks import TASKS, task_of
 
 log = logging.getLogger(__name__)
-
-_TASKS = {task.name: task for task in TASKS}
 
 
 class Registry:
@@ -53,7 +51,7 @@ class Registry:
                     self.missing[artifact.name] = loaded
         self._refuse_missing({artifact.name: artifact.folder for artifact in artifacts})
         routes = {name: served.task.route for name, served in self.models.items()}
-        tasks = [task.route for task in _TASKS.values()]
+        tasks = [task.route for task in TASKS]
         self._defaults = choose_defaults(routes, self.missing, settings.default_names(), tasks)
         urgency = Urgency()
         for name, served in self.models.items():
@@ -67,11 +65,10 @@ class Registry:
         try:
             artifact.verify()
             _ = artifact.score  # listed later, by a request that should not be the first to find it broken
-            task = _TASKS[artifact.task](
-                artifact, batch_tokens=self.settings.batch_tokens, wide_threads=self.wide_threads
-            )
+            task_type = task_of(artifact)
+            task = task_type(artifact, batch_tokens=self.settings.batch_tokens, wide_threads=self.wide_threads)
             size_mb = artifact.size_bytes >> 20
-            log.info("loaded %s: %s, %s, %d MB", artifact.name, artifact.task, artifact.precision, size_mb)
+            log.info("loaded %s: %s, %s, %d MB", artifact.name, task.name, artifact.precision, size_mb)
             if artifact.left_aside:
                 log.info("%s: %s not loaded beside these", artifact.name, ", ".join(artifact.left_aside))
             return LoadedModel(artifact, task, PassMetrics(artifact.name))

@@ -1,4 +1,4 @@
-"""Whether a graph is what its folder says: found when it is loaded, instead of by the first request."""
+"""Checks that a graph fits its folder's configuration and its task, made at loading instead of by the first request."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from service.text.tokenizer import Encoding
 Outputs = TypeVar("Outputs")
 
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-"""What a padded text gives."""
+"""Inputs that are made from a padded text."""
 TRIAL_ROWS = 2
 TRIAL_TOKENS = 6
 
 
 def check_names(graph: Session, *, inputs: Collection[str], outputs: Collection[str]) -> None:
-    """Raises ArtifactError if the graph reads more than `inputs`, or does not give all of `outputs`."""
-    foreign = [name for name in graph.inputs if name not in inputs]
-    if foreign:
-        raise ArtifactError(f"{graph.path}: it reads {_list(foreign)}, which this task does not give")
+    """Raise ArtifactError if the graph has other inputs than `inputs`, or lacks one of `outputs`."""
+    unknown = [name for name in graph.inputs if name not in inputs]
+    if unknown:
+        raise ArtifactError(f"{graph.path}: it has the inputs {_list(unknown)}, which this task does not have")
     lacking = [name for name in outputs if name not in graph.outputs]
     if lacking:
-        raise ArtifactError(f"{graph.path}: it gives {_list(graph.outputs)}, but not {_list(lacking)}")
+        raise ArtifactError(f"{graph.path}: it has the outputs {_list(graph.outputs)}, but not {_list(lacking)}")
 
 
 def _list(names: Collection[str]) -> str:
-    """The first of them: decoders have dozens."""
+    """The first few names and the number of the others, because decoders have dozens."""
     few = list(names)[:4]
     return ", ".join(few) + (f" and {len(names) - len(few)} more" if len(names) > len(few) else "")
 
 
 def trial_encodings(artifact: Artifact) -> list[Encoding]:
-    """TRIAL_ROWS equal rows of a few tokens; an end of sequence is the last, which some heads look for."""
+    """TRIAL_ROWS equal rows of TRIAL_TOKENS tokens. The last one ends the sequence, because some heads look for it."""
     vocabulary = int(artifact.config.get("vocab_size") or 2)
     ids = array("q", (number % vocabulary for number in range(TRIAL_TOKENS)))
     end = artifact.config.get("eos_token_id")
@@ -46,7 +46,7 @@ def trial_encodings(artifact: Artifact) -> list[Encoding]:
 
 
 def tried(graph: Session, run: Callable[[], Outputs]) -> Outputs:
-    """What `run`, a first pass of `graph`, gives; raises ArtifactError if it fails."""
+    """The outputs of `run`, a first pass of `graph`; raises ArtifactError if it fails."""
     try:
         return run()
     except ArtifactError:
@@ -56,7 +56,7 @@ def tried(graph: Session, run: Callable[[], Outputs]) -> Outputs:
 
 
 def check_shape(graph: Session, name: str, array: Array, wanted: tuple[int | str, ...]) -> None:
-    """Raises ArtifactError if an output's shape after a first pass is not `wanted`, whose words stand for any size."""
+    """Raise ArtifactError if an output's shape in a first pass is not `wanted`, in which a name stands for any size."""
     sizes = array.shape
     if len(sizes) == len(wanted) and all(
         isinstance(want, str) or size == want for size, want in zip(sizes, wanted, strict=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeAlias, TypeVar, cast
 
 from service.artifact import Artifact
 from service.runtime.conformity import (
@@ -25,11 +25,13 @@ from service.scheduling.cost_model import CostModel
 from service.scheduling.job import Passes, Row, WarmUps
 from service.text.tokenizer import Encoding
 
-# What a task needs of its graph: outputs [rows, size].
-_OUTPUTS = {
-    "text-classification": {"logits": "labels"},
-    "question-answering": {"start_logits": "tokens", "end_logits": "tokens"},
-}
+TOKENS = "tokens"
+"""The name of the axis whose size is the length of the padded row."""
+OutputAxes: TypeAlias = Mapping[str, tuple[int | str, ...]]
+"""The outputs that a task needs of its graph, each with its axes after that of the rows.
+
+A number is a size; TOKENS, which can be the first only, is the row's; any other name is of a size that the graph has.
+"""
 _REPEATS = 2  # the first pass of a shape also finds its memory
 Outputs = TypeVar("Outputs")
 
@@ -116,31 +118,34 @@ class EncoderModel:
 
     max_batch_rows = math.inf
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int, per_token: bool = False) -> None:
-        """`per_token`: outputs are [rows, tokens, ...], and each row's are cut to the row's length.
-
-        Raises ArtifactError if the graph does not give what the artifact's task needs of it.
-        """
-        self._per_token = per_token
+    def __init__(self, artifact: Artifact, *, outputs: OutputAxes, batch_tokens: int, wide_threads: int) -> None:
+        """Raises ArtifactError if the artifact has no encoder's graph, or one that does not give `outputs`."""
+        self._per_token = {name: axes[:1] == (TOKENS,) for name, axes in outputs.items()}
         pad_id = int(artifact.config.get("pad_token_id") or 0)
 
-        def run(graph: Session, encodings: list[Encoding]) -> dict[str, Array]:
-            return graph.run_arrays(pad(encodings, pad_id))
+        def run(session: Session, encodings: list[Encoding]) -> dict[str, Array]:
+            return session.run_arrays(pad(encodings, pad_id))
 
-        self._encoder = Encoder(artifact.graphs[0], artifact, run, batch_tokens=batch_tokens, wide_threads=wide_threads)
+        self._encoder = Encoder(
+            artifact.encoder_graph, artifact, run, batch_tokens=batch_tokens, wide_threads=wide_threads
+        )
         self.cost = self._encoder.cost
         self.warm_up = self._encoder.warm_up
-        self.labels = self._check(artifact, pad_id)
-        """Number of labels that the logits are for; 0 for a graph whose outputs are not logits of labels."""
+        self.sizes = self._check(artifact, outputs, pad_id)
+        """Sizes of the outputs' named axes, such as "labels"."""
 
-    def _check(self, artifact: Artifact, pad_id: int) -> int:
-        graph, encodings = self._encoder.single_thread, trial_encodings(artifact)
-        wanted = _OUTPUTS[artifact.task]
-        check_names(graph, inputs=TEXT_INPUTS, outputs=list(wanted))
-        outputs = tried(graph, lambda: graph.run_arrays(pad(encodings, pad_id)))
-        for name, size in wanted.items():
-            check_shape(graph, name, outputs[name], (TRIAL_ROWS, TRIAL_TOKENS if size == "tokens" else size))
-        return int(outputs["logits"].shape[1]) if "logits" in wanted else 0
+    def _check(self, artifact: Artifact, outputs: OutputAxes, pad_id: int) -> dict[str, int]:
+        """Sizes of the named axes in a first pass; raises ArtifactError if it does not give `outputs`."""
+        session, encodings = self._encoder.single_thread, trial_encodings(artifact)
+        check_names(session, inputs=TEXT_INPUTS, outputs=list(outputs))
+        arrays = tried(session, lambda: session.run_arrays(pad(encodings, pad_id)))
+        sizes: dict[str, int] = {}
+        for name, axes in outputs.items():
+            shape = tuple(TRIAL_TOKENS if axis == TOKENS else axis for axis in axes)
+            check_shape(session, name, arrays[name], (TRIAL_ROWS, *shape))
+            named = zip(axes, arrays[name].shape[1:], strict=True)
+            sizes |= {axis: size for axis, size in named if isinstance(axis, str) and axis != TOKENS}
+        return sizes
 
     def remaining_s(self, inputs: object) -> float:
         """0: a row is done after its only pass."""
@@ -152,9 +157,10 @@ class EncoderModel:
         encodings = cast("list[Encoding]", [row.inputs for row in rows])
         done = padded_pass(encodings)
         arrays = self._encoder.run(encodings, exclusive=exclusive)
+        outputs = [(name, arrays[name], per_token) for name, per_token in self._per_token.items()]
         for index, row in enumerate(rows):
-            size = row.tokens if self._per_token else None
-            done.finished.append((row, {name: values[index, :size] for name, values in arrays.items()}))
+            of_row = {name: array[index, : row.tokens if per_token else None] for name, array, per_token in outputs}
+            done.finished.append((row, of_row))
         yield done
 
 

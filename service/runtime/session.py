@@ -1,4 +1,4 @@
-"""ONNX graphs: load, pad, run, split. The only importer of onnxruntime."""
+"""ONNX graphs as sessions, and their padded inputs. The only importer of onnxruntime."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from service.errors import ArtifactError
 from service.scheduling.job import Pass
 from service.text.tokenizer import Encoding
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array: TypeAlias = npt.NDArray[Any]
+"""An array of a graph. The element type is Any, because only the graph's file determines it."""
 Tensor: TypeAlias = ort.OrtValue
+"""An array in onnxruntime's memory; Any to type checkers, because onnxruntime has no types."""
 
 _DTYPES: dict[str, type[np.generic]] = {
     "tensor(int64)": np.int64,
@@ -30,15 +33,15 @@ _LFS_POINTER = b"version https://git-lfs"
 
 
 def tensor(array: Array) -> Tensor:
-    """Lend an array to onnxruntime without a copy."""
+    """An array as onnxruntime's tensor, without a copy if it is contiguous."""
     return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
 
 
 @cache
 def _share_arena() -> None:
-    """One arena for the passes of all sessions, instead of one for each that grows to its own largest pass.
+    """Make all sessions allocate from one arena. Otherwise each has its own, which grows to its largest pass.
 
-    With two models, narrow and wide, that saves a quarter of the memory (docs/design.md).
+    With two models, of two sessions each, that saves a quarter of the memory (docs/design.md).
     """
     cpu = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(cpu, ort.OrtArenaCfg({}))
@@ -48,7 +51,10 @@ class Session:
     """One ONNX file as a session. `run` may be called from several threads at once, and drops the GIL."""
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
-        """`threads` work on one pass: 1, because N narrow passes side by side beat one wide one (docs/design.md)."""
+        """`threads` work on one pass, 0 being all cores. Passes of one thread each, side by side, answer most rows.
+
+        Raises ArtifactError if the file cannot be loaded, or has inputs of an unsupported type.
+        """
         _share_arena()
         options = ort.SessionOptions()
         options.add_session_config_entry("session.use_env_allocators", "1")
@@ -63,7 +69,7 @@ class Session:
             raise ArtifactError(f"{path}: {_load_failure(path, error)}") from error
         unknown = [f"{node.name} ({node.type})" for node in self._session.get_inputs() if node.type not in _DTYPES]
         if unknown:
-            raise ArtifactError(f"{path}: it reads numbers of a kind that is not served: {', '.join(unknown)}")
+            raise ArtifactError(f"{path}: it has inputs of a type that is not supported: {', '.join(unknown)}")
         self.path = path
         self.inputs = {node.name: _DTYPES[node.type] for node in self._session.get_inputs()}
         outputs = self._session.get_outputs()
@@ -71,7 +77,10 @@ class Session:
         self.shapes = {node.name: node.shape for node in (*self._session.get_inputs(), *outputs)}
 
     def run(self, feeds: Mapping[str, Array | Tensor], outputs: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """One pass. Feeds that the graph does not declare are left out (DistilBERT and RoBERTa have no token types)."""
+        """One pass over inputs by name; returns all `outputs`, or those named, as tensors.
+
+        Inputs that the graph does not declare are ignored, because DistilBERT and RoBERTa have no token types.
+        """
         names = list(outputs) if outputs is not None else self.outputs
         given = {
             name: tensor(value.astype(self.inputs[name], copy=False)) if isinstance(value, np.ndarray) else value
@@ -81,11 +90,11 @@ class Session:
         return dict(zip(names, self._session.run_with_ort_values(names, given), strict=True))
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> BoundSession:
-        """A pass over these arrays, contiguous and of the graph's types, to be run as often as wanted."""
+        """Bind contiguous arrays of the graph's types, which passes then read and write, as often as wanted."""
         return BoundSession(self._session, {name: inputs[name] for name in self.inputs}, outputs)
 
     def run_arrays(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """One pass from arrays to arrays: half the overhead of `run`, but copies both ways."""
+        """One pass from arrays to arrays. It has half the overhead of `run`, but copies inputs and outputs."""
         given: dict[str, Array] = {
             name: array.astype(self.inputs[name], copy=False) for name, array in feeds.items() if name in self.inputs
         }
@@ -100,28 +109,28 @@ def _load_failure(path: Path, error: Exception) -> str:
 
 
 class BoundSession:
-    """A graph with its inputs and outputs in arrays of the caller's: a pass reads and writes them where they are."""
+    """A session bound to arrays of the caller, which a pass reads and writes in place. Not thread-safe."""
 
     def __init__(
         self, session: ort.InferenceSession, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
     ) -> None:
         self._session = session
         self._binding = session.io_binding()
-        # An array that stands on both sides is lent once: a cache that is written in place.
-        lent = {id(each): ort.OrtValue.ortvalue_from_numpy(each) for each in (*inputs.values(), *outputs.values())}
+        # An array that is both input and output, a cache that is written in place, is bound as one tensor.
+        tensors = {id(each): ort.OrtValue.ortvalue_from_numpy(each) for each in (*inputs.values(), *outputs.values())}
         for name, given in inputs.items():
-            self._binding.bind_ortvalue_input(name, lent[id(given)])
+            self._binding.bind_ortvalue_input(name, tensors[id(given)])
         for name, made in outputs.items():
-            self._binding.bind_ortvalue_output(name, lent[id(made)])
-        self._lent = (lent, inputs, outputs)  # onnxruntime keeps none of them alive
+            self._binding.bind_ortvalue_output(name, tensors[id(made)])
+        self._bound = (tensors, inputs, outputs)  # onnxruntime keeps none of them alive
 
     def run(self) -> None:
-        """One pass."""
+        """Run one pass."""
         self._session.run_with_iobinding(self._binding)
 
 
 def pad(encodings: list[Encoding], pad_id: int, *, multiple: int = 1) -> dict[str, Array]:
-    """Right-padded int64 inputs, each [rows, tokens]; the width is rounded up to a multiple."""
+    """Right-padded inputs of a graph, each [rows, tokens] int64; the number of tokens is rounded up to a multiple."""
     width = max(len(encoding) for encoding in encodings)
     width += -width % multiple
     # Three flat buffers: at a few rows a pass, numpy's calls row by row would cost more than the copying.
@@ -142,6 +151,6 @@ def pad(encodings: list[Encoding], pad_id: int, *, multiple: int = 1) -> dict[st
 
 
 def padded_pass(encodings: list[Encoding]) -> Pass:
-    """The size of a padded batch, nothing finished."""
+    """A Pass with the sizes of a padded batch, and no finished rows yet."""
     width = max(len(encoding) for encoding in encodings)
     return Pass([], len(encodings), sum(len(encoding) for encoding in encodings), width * len(encodings))

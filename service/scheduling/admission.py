@@ -8,10 +8,10 @@ from service.errors import Overloaded
 from service.scheduling.job import Row
 from service.scheduling.model_batches import ModelBatches
 
-# A smaller backlog is a pass or two and tells nothing about how long waits are.
-_TELLING_BACKLOG_S = 0.05
+# A smaller backlog is a pass or two, too little to learn from how long waits are.
+_MIN_BACKLOG_S = 0.05
 _LEARNING_RATE = 0.05
-_LEAST_SLOWNESS, _MOST_SLOWNESS = 0.5, 10.0
+_MIN_SLOWNESS, _MAX_SLOWNESS = 0.5, 10.0
 
 
 class Admission:
@@ -55,9 +55,9 @@ class Admission:
         Passes that run side by side slow each other, and so does whatever else the machine does.
         """
         backlog_s = row.job.backlog_s
-        if backlog_s > _TELLING_BACKLOG_S:
+        if backlog_s > _MIN_BACKLOG_S:
             # Learn wait / backlog, not the prediction's own error: correcting by the error oscillated between admitting
             # everything and nothing.
             slowness = (began_s - row.arrived_s) / backlog_s
-            slowness = min(max(slowness, _LEAST_SLOWNESS), _MOST_SLOWNESS)
+            slowness = min(max(slowness, _MIN_SLOWNESS), _MAX_SLOWNESS)
             self._slowness += _LEARNING_RATE * (slowness - self._slowness)

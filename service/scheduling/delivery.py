@@ -50,5 +50,5 @@ class ResultBuffer:
             return
         try:
             self._deliver(jobs)
-        except Exception:  # the event loop has ended: nobody waits for these, and the other rows go on
+        except Exception:  # the event loop has ended: no client waits for these jobs, and the other rows go on
             log.exception("%d finished jobs could not be delivered", len(jobs))

@@ -46,7 +46,7 @@ class Job:
         return self.outputs
 
     def cancel(self) -> None:
-        """Let its rows leave before their next pass: nobody waits for them any more."""
+        """Mark the job as no longer wanted: its rows leave before their next pass."""
         self.cancelled = True
 
 
@@ -60,7 +60,7 @@ class Row:
     inputs: object
     tokens: int
     streaming: bool = False
-    """Whether somebody reads its output while it is being made."""
+    """Whether a client is sent its output while it is being made."""
     arrived_s: float = 0.0
     due_s: float = 0.0
     """When it should run; see Queue."""
@@ -68,7 +68,7 @@ class Row:
     """Its place in the order of arrival at its queue."""
     queued: bool = False
     amortized_s: float = 0.0
-    """What the queue counts it for in its backlog."""
+    """Seconds that it adds to its queue's backlog."""
     answered: bool = False
 
 

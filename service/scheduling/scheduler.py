@@ -1,11 +1,11 @@
 """Worker threads that take turns over the models' queues, one forward pass at a time.
 
-Rules: a lone row never waits for company (there is no batching timer: what piled up while the workers were busy is the
-batch); every accepted row gets exactly one output; a batch that raises runs again row by row, so a failing row fails
-alone; queues are bounded and take all rows of a request or none.
+Rules: a lone row never waits for others (there is no batching timer: the rows that arrived while the workers were busy
+are the batch); every accepted row gets exactly one output; a batch that raises runs again row by row, so a failing row
+fails alone; queues are bounded and take all rows of a request or none.
 
 The scheduler knows neither HTTP nor ONNX. A model is a callable `run(rows, exclusive)` that returns an iterator of
-passes: each `next()` runs one forward pass and says which rows it finished. An encoder's iterator has one pass. A
+passes: each `next()` runs one forward pass and returns the rows that it finished. An encoder's iterator has one pass. A
 decoder's has one a step, and waits for its next turn after each for as long as the step took: a long summary holds up a
 short classification by one step, and new texts join between two steps (Orca's iteration-level scheduling, OSDI '22).
 """
@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from service.errors import InferenceError, Overloaded, ServiceError, Unavailable
+from service.errors import SHUTTING_DOWN, InferenceError, Overloaded, ServiceError, Unavailable
 from service.scheduling.admission import Admission
 from service.scheduling.delivery import ResultBuffer
 from service.scheduling.job import Job, ModelInput, Row, WarmUps
@@ -49,7 +49,7 @@ class Scheduler:
     ) -> None:
         """Both callbacks run on worker threads: `deliver` gets jobs that are done, `on_partial_outputs` streaming rows.
 
-        `max_wait_s`: what would wait for longer, as estimated, is refused.
+        A request whose estimated wait is longer than `max_wait_s` is refused.
         """
         self._admission = Admission(threads=threads, max_wait_s=max_wait_s)
         self._steps = StepRunner(on_partial_outputs=on_partial_outputs, admission=self._admission)
@@ -75,7 +75,7 @@ class Scheduler:
         self._admission.add(model)
 
     def warm_up(self, single_thread: WarmUps, multi_thread: WarmUps) -> None:
-        """Passes to run while nothing waits, those on all cores only while no worker is busy. Call before `start`."""
+        """Add passes to run while nothing waits, those on all cores only while no worker runs. Call before `start`."""
         self._warm_ups.extend(single_thread)
         self._exclusive_warm_ups.extend(multi_thread)
 
@@ -90,7 +90,7 @@ class Scheduler:
         Takes no lock and costs little, so that refusing under overload costs little.
         """
         if self._closing:
-            raise Unavailable("The server is shutting down; send the request to another one.")
+            raise Unavailable(SHUTTING_DOWN)
         return self._admission.check(self._models[name])
 
     def estimated_s(self, name: str, inputs: Sequence[ModelInput]) -> float:
@@ -109,7 +109,7 @@ class Scheduler:
             row.arrived_s = now_s
         with self._lock:
             if self._closing:
-                raise Unavailable("The server is shutting down; send the request to another one.")
+                raise Unavailable(SHUTTING_DOWN)
             queue = self._models[name].queue
             if not queue.put(rows, over_limit=over_limit):
                 raise Overloaded(

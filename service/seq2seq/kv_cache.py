@@ -1,4 +1,4 @@
-"""Key and value caches of texts that are written together: rows that come and go without the rest being copied."""
+"""Key and value caches of texts that are written together. Rows come and go without the rest being copied."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from service.runtime.session import Array
 
 
 class KVCache:
-    """One array a layer and kind, all of the same shape: [rows, heads, columns, width].
+    """The caches of all layers: arrays by input name, all of the same shape [capacity, heads, length, width].
 
-    The first `rows` rows and `columns` columns of a row count. Room for more of both is made by copying, in steps that
-    make it rare; what was never written is zero, because onnxruntime multiplies what it then leaves out.
+    The first `rows` rows are in use. More rows or positions are allocated by copying, in steps that make it rare.
+    Positions that were never written are zero, because onnxruntime multiplies also what it then leaves out.
     """
 
     def __init__(self, arrays: dict[str, Array], rows: int) -> None:
-        """Takes the arrays over, as they are; their first `rows` rows are in use."""
+        """Takes the arrays over without a copy; their first `rows` rows are in use."""
         self.arrays = arrays
         self.rows = rows
 
     @classmethod
     def empty(cls, names: Sequence[str], *, rows: int, heads: int, width: int) -> KVCache:
-        """Rows in use, of no columns yet."""
+        """A cache with `rows` rows in use and no positions."""
         return cls({name: np.zeros((rows, heads, 0, width), np.float32) for name in names}, rows)
 
     @property
     def length(self) -> int:
-        """That there is room for."""
+        """Allocated columns (sequence positions) per row."""
         return int(next(iter(self.arrays.values())).shape[2])
 
     @property
     def capacity(self) -> int:
-        """Rows that there is room for."""
+        """Allocated rows."""
         return len(next(iter(self.arrays.values())))
 
     def resize(self, *, capacity: int, length: int) -> None:
-        """Take another shape, keeping what it still holds of each row in use."""
+        """Reallocate with another shape, keeping the rows in use and of each row the positions that still fit."""
         if (capacity, length) == (self.capacity, self.length):
             return
         rows, kept = min(self.rows, capacity), min(length, self.length)
@@ -46,19 +46,19 @@ class KVCache:
             new[:rows, :, :kept] = old[:rows, :, :kept]
             self.arrays[name] = new
 
-    def move(self, targets: list[int], sources: list[int], *, length: int) -> None:
-        """Let row targets[i] be what row sources[i] was, for all i at once."""
-        if targets != sources:
+    def move(self, targets: list[int], origins: list[int], *, length: int) -> None:
+        """Copy row origins[i] to row targets[i], for all i at once; only the first `length` positions."""
+        if targets != origins:
             for array in self.arrays.values():
-                array[targets, :, :length] = array[sources, :, :length]
+                array[targets, :, :length] = array[origins, :, :length]
 
     def append(self, other: KVCache, *, length: int) -> None:
-        """Take the rows of `other` behind the own ones; there must be room."""
+        """Copy the rows of `other` behind the own ones, up to `length` positions. `capacity` must allow for them."""
         count = other.rows
         for name, array in self.arrays.items():
             array[self.rows : self.rows + count, :, :length] = other.arrays[name][:count, :, :length]
         self.rows += count
 
     def views(self) -> dict[str, Array]:
-        """The rows in use."""
+        """The rows in use, without a copy."""
         return {name: array[: self.rows] for name, array in self.arrays.items()}

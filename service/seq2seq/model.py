@@ -1,4 +1,4 @@
-"""An encoder-decoder as the scheduler runs it: passes over texts that come, go and are written side by side."""
+"""An encoder-decoder as the scheduler runs it: passes over texts that are written together, join and leave."""
 
 from __future__ import annotations
 
@@ -10,166 +10,170 @@ from typing import cast
 from service.runtime.session import Array, padded_pass
 from service.scheduling.job import Pass, Passes, Row, RunningPasses, WarmUps
 from service.seq2seq.batch import DecodeBatch
-from service.seq2seq.graphs import Seq2SeqGraphs, Sources
+from service.seq2seq.graphs import EncoderOutput, Seq2SeqGraphs
 from service.seq2seq.options import GenerationOptions, SpecialTokens
 from service.seq2seq.search import Search, new_search
-from service.seq2seq.source_names import Pieces, SourceNameConstraint
+from service.seq2seq.source_names import SourceNameConstraint, TokenTexts
 from service.text.tokenizer import Encoding
 
 ROWS_A_STEP = 16
-"""Decoder rows (texts times beams) that share a step, each text counted as two at least, for its source's caches.
+"""Decoder rows (texts times beams) that share a step. A text counts as at least two rows, for its source's caches.
 
-With more a row gets no cheaper, and every text takes longer: of 32 greedy clients 8 texts a step had 0.9, 0.9 and 0.7
-times the p95 of 16.
+With more rows none gets cheaper, and every text takes longer: for 32 greedy clients, the p95 with 8 texts a step was
+0.9, 0.9 and 0.7 times that with 16.
 """
-_LEAST_ROWS = 2
-_TOKENS_A_ROW = 128  # of padding, that cost what a row more does
-_TEXT_S = 50e-3  # of decoding a text, before any was
+_MIN_ROWS = 2
+_PADDING_TOKENS_A_ROW = 128  # source padding that costs as much as one more row
+_TEXT_S = 50e-3  # the estimate for decoding a text, before any was decoded
 _LEARNING_RATE = 1 / 32
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateInput:
-    """A text to be written from its source. Its row's result is the token ids written; None if nobody waited."""
+    """A text to be generated from its source. Its row's output is the generated token ids; None if it was cancelled."""
 
     encoding: Encoding
     options: GenerationOptions
     final: bool = True
-    """Whether it is what the client reads, and not a step on the way."""
+    """Whether the text is the client's result, and not an intermediate one."""
     source: str = ""
-    """What is read, as text, for `names_from_source`."""
+    """The source as text, for `names_from_source`."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeInput:
-    """A text to be read only. Its row's result is the encoder's last hidden states, [tokens, hidden]."""
+    """A text to be encoded only. Its row's output is the encoder's last hidden states, [tokens, hidden]."""
 
     encoding: Encoding
 
 
 class Seq2SeqModel:
-    """Runs rows of Prompts and Readings: an encoder pass for those that are new, then steps until all have ended.
+    """Runs rows of GenerateInputs and EncodeInputs: one encoder pass, then decoder steps until all texts have ended.
 
-    Batches under way may be joined between any two passes. Rows with unlike numbers of beams take turns in one batch.
+    Batches may merge between any two passes. Texts with different numbers of beams take turns within a batch.
     """
 
     max_batch_rows = ROWS_A_STEP
-    """Decoder rows of a batch under way."""
+    """Decoder rows of a running batch."""
 
-    def __init__(self, graphs: Seq2SeqGraphs, special: SpecialTokens, pieces: Pieces | None = None) -> None:
-        """`pieces` of the vocabulary are needed for Prompts with `names_from_source` only."""
+    def __init__(self, graphs: Seq2SeqGraphs, special: SpecialTokens, token_texts: TokenTexts | None = None) -> None:
+        """`token_texts` of the vocabulary are needed only for texts with `names_from_source`."""
         self.graphs = graphs
         self._special = special
-        self._pieces = pieces
+        self._token_texts = token_texts
         self.cost = graphs.encoder.cost
         self._text_s = _TEXT_S
 
     def warm_up(self) -> tuple[WarmUps, WarmUps]:
-        """The encoder's; and what names need is made before anybody asks."""
-        narrow, wide = self.graphs.encoder.warm_up()
-        return narrow if self._pieces is None else [self._pieces.prepare, *narrow], wide
+        """The encoder's warm-up passes, and before them the tables that `names_from_source` needs."""
+        single_thread, multi_thread = self.graphs.encoder.warm_up()
+        tables = [] if self._token_texts is None else [self._token_texts.prepare]
+        return [*tables, *single_thread], multi_thread
 
     def remaining_s(self, inputs: object) -> float:
-        """What a row costs after its encoder pass, by what the last ones did."""
+        """Seconds of decoding that a row costs after its encoder pass, as recent texts did."""
         return self._text_s if isinstance(inputs, GenerateInput) else 0.0
 
-    def wrote(self, texts: int, seconds: float) -> None:
-        """So many texts ended, and steps took so long since the last did."""
+    def record_text_seconds(self, texts: int, seconds: float) -> None:
+        """Learn the decoding time of a text: `texts` ended, and the steps since the last one did took `seconds`."""
         for _ in range(texts):
             self._text_s += _LEARNING_RATE * (seconds / texts - self._text_s)
 
     def run(self, rows: list[Row], *, exclusive: bool) -> Passes:
-        """The passes of these rows, the encoder's first."""
+        """The passes of these rows: the encoder's, on all cores if `exclusive`, then the decoder's."""
         return RunningBatch(self, rows, exclusive=exclusive)
 
-    def begin(self, rows: list[Row], *, exclusive: bool) -> tuple[Pass, tuple[DecodeBatch, ...]]:
-        """An encoder pass over new rows, which ends the Readings; the Prompts by their number of beams."""
+    def encode(self, rows: list[Row], *, exclusive: bool) -> tuple[Pass, tuple[DecodeBatch, ...]]:
+        """Run the encoder pass. EncodeInputs finish with it; GenerateInputs are returned by number of beams."""
         inputs = cast("list[GenerateInput | EncodeInput]", [row.inputs for row in rows])
         encodings = [each.encoding for each in inputs]
-        sources = self.graphs.encoder.run(encodings, exclusive=exclusive)
+        encoded = self.graphs.encoder.run(encodings, exclusive=exclusive)
         done = padded_pass(encodings)
         by_beams: dict[int, list[int]] = {}
         searches: dict[int, Search] = {}
         for index, each in enumerate(inputs):
             if isinstance(each, EncodeInput):
-                done.finished.append((rows[index], _states(sources, index)))
+                done.finished.append((rows[index], _states(encoded, index)))
             else:
                 by_beams.setdefault(each.options.num_beams, []).append(index)
                 searches[index] = self._search(each)
-        texts = (
+        batches = (
             DecodeBatch(
-                self.graphs.steps(sources.part(chosen), beams),
+                self.graphs.steps(encoded.select(chosen), beams),
                 [(rows[index], searches[index]) for index in chosen],
                 beams,
             )
             for beams, chosen in by_beams.items()
         )
-        return done, tuple(texts)
+        return done, tuple(batches)
 
-    def _search(self, prompt: GenerateInput) -> Search:
+    def _search(self, inputs: GenerateInput) -> Search:
         names = None
-        if prompt.options.names_from_source:
-            assert self._pieces is not None, "told how pieces are written"
-            names = SourceNameConstraint(self._pieces, prompt.source)
-        return new_search(prompt.options, self._special, names)
+        if inputs.options.names_from_source:
+            assert self._token_texts is not None, "names_from_source needs the token texts"
+            names = SourceNameConstraint(self._token_texts, inputs.source)
+        return new_search(inputs.options, self._special, names)
 
 
-def _states(sources: Sources, index: int) -> Array:
-    assert sources.states is not None, "tasks read with graphs that give their states"
-    return sources.states[index, : sources.lengths[index]].copy()
+def _states(encoded: EncoderOutput, index: int) -> Array:
+    assert encoded.states is not None, "EncodeInputs are only for graphs that give hidden states"
+    return encoded.states[index, : encoded.lengths[index]].copy()
 
 
 class RunningBatch(RunningPasses):
-    """A batch under way. Its size may be asked from any thread."""
+    """A batch of a Seq2SeqModel. `size` may be read from any thread; everything else belongs to one worker."""
 
-    def __init__(self, decoder: Seq2SeqModel, rows: list[Row], *, exclusive: bool) -> None:
-        self._decoder = decoder
-        self._new = rows
+    def __init__(self, model: Seq2SeqModel, rows: list[Row], *, exclusive: bool) -> None:
+        self._model = model
+        self._new_rows = rows
+        """Rows before their encoder pass."""
         self._exclusive = exclusive
-        self._texts: tuple[DecodeBatch, ...] = ()
-        self._seconds = 0.0
+        self._decode_batches: tuple[DecodeBatch, ...] = ()
+        """One for each number of beams; more where texts cannot share a pass. The first is next."""
+        self._steps_s = 0.0
+        """Seconds that steps took since a text last ended."""
 
     @property
     def size(self) -> int:
         """Decoder rows, as ROWS_A_STEP counts them."""
-        beams = [row.inputs.options.num_beams for row in self._new if isinstance(row.inputs, GenerateInput)]
-        for texts in self._texts:
-            beams += [texts.beams] * len(texts)
-        return sum(max(_LEAST_ROWS, each) for each in beams)
+        beams = [row.inputs.options.num_beams for row in self._new_rows if isinstance(row.inputs, GenerateInput)]
+        for batch in self._decode_batches:
+            beams += [batch.beams] * len(batch)
+        return sum(max(_MIN_ROWS, each) for each in beams)
 
     def __next__(self) -> Pass:
-        if self._new:
-            done, self._texts = self._decoder.begin(self._new, exclusive=self._exclusive)
-            self._new = []
+        if self._new_rows:
+            done, self._decode_batches = self._model.encode(self._new_rows, exclusive=self._exclusive)
+            self._new_rows = []
             return done
-        if not self._texts:
+        if not self._decode_batches:
             raise StopIteration
-        texts, *others = self._texts
+        batch, *others = self._decode_batches
         began_s = time.perf_counter()
-        done = texts.step()
-        self._seconds += time.perf_counter() - began_s
-        # Those with other numbers of beams are next.
-        self._texts = (*others, texts) if len(texts) else tuple(others)
+        done = batch.step()
+        self._steps_s += time.perf_counter() - began_s
+        # Texts with other numbers of beams are next.
+        self._decode_batches = (*others, batch) if len(batch) else tuple(others)
         if done.finished:
-            self._decoder.wrote(len(done.finished), self._seconds)
-            self._seconds = 0.0
+            self._model.record_text_seconds(len(done.finished), self._steps_s)
+            self._steps_s = 0.0
         return done
 
     def join_cost(self, other: RunningPasses) -> float:
-        """Rows that a step has already, padding of sources counted as rows; infinite before the encoder's pass."""
+        """Rows of this batch plus the source padding that merging causes, in rows; inf before the encoder pass."""
         assert isinstance(other, RunningBatch)
-        if self._new or other._new:
+        if self._new_rows or other._new_rows:
             return math.inf
-        mine, theirs = self._source_tokens(), other._source_tokens()
-        padding = max(0, theirs - mine) * self.size + max(0, mine - theirs) * other.size
-        return self.size + padding / _TOKENS_A_ROW
+        own_tokens, other_tokens = self._max_source_tokens(), other._max_source_tokens()
+        padding = max(0, other_tokens - own_tokens) * self.size + max(0, own_tokens - other_tokens) * other.size
+        return self.size + padding / _PADDING_TOKENS_A_ROW
 
-    def _source_tokens(self) -> int:
-        return max((texts.source_tokens for texts in self._texts), default=0)
+    def _max_source_tokens(self) -> int:
+        return max((batch.max_source_tokens for batch in self._decode_batches), default=0)
 
     def merge(self, other: RunningPasses) -> None:
         assert isinstance(other, RunningBatch)
-        for theirs in other._texts:
-            if not any(mine.merge(theirs) for mine in self._texts):
-                self._texts += (theirs,)
-        other._texts = ()
+        for joining in other._decode_batches:
+            if not any(batch.merge(joining) for batch in self._decode_batches):
+                self._decode_batches += (joining,)
+        other._decode_batches = ()

@@ -1,4 +1,4 @@
-"""One token for every row of a batch: a decoder's passes, and the caches that they read and write."""
+"""Decoder steps: passes that give the logits of one token for every row, and the caches that they read and write."""
 
 from __future__ import annotations
 
@@ -9,71 +9,75 @@ import numpy as np
 from service.runtime.session import Array, BoundSession, Session, tensor
 from service.seq2seq.kv_cache import KVCache
 
-_PAST_COLUMNS = 16
-"""A past grows by so much: its copying is then rare, and attention looks at few columns that don't count."""
-_SOURCE_COLUMNS = 32
-"""The same for sources, which come and go."""
-_WORTH_SHRINKING = 0.75
+# Positions by which a past grows: its copying is then rare, and attention reads few positions that are masked.
+_PAST_MULTIPLE = 16
+# The same for cross-attention caches, which come and go with their texts.
+_SOURCE_MULTIPLE = 32
+# A cache is reallocated when it needs only this share of its length; a smaller gain is not worth the copy.
+_SHRINK_BELOW = 0.75
 
 
 class Steps(Protocol):
-    """Texts under way, `beams` rows each, those of a text side by side."""
+    """The decoder's state for texts that are written together: `beams` rows for each, those of a text side by side."""
 
-    lengths: list[int]
+    source_lengths: list[int]
     """Tokens of each text's source."""
 
-    def run(self, tokens: list[int], places: list[int]) -> Array:
-        """One pass: logits [rows, vocabulary] after each row's token, which is its text's number places[row]."""
+    def run(self, tokens: list[int], positions: list[int]) -> Array:
+        """One pass over a token of each row, which stands at the row's position: logits [rows, vocabulary].
+
+        The logits may be overwritten by the next pass.
+        """
 
     def keep(self, order: list[int], parents: list[list[int]]) -> None:
-        """Text order[i] is number i from now on, and its beam j goes on from what was its beam parents[i][j].
+        """Make text order[i] text i, whose beam j continues its former beam parents[i][j].
 
-        Who is not in `order` leaves. A text moves to the place of one that left, or stays: order[i] >= i.
+        Texts that are not in `order` leave. A text moves to the place of one that left, or stays: order[i] >= i.
         """
 
     def merge(self, other: Steps) -> bool:
-        """Take the texts of `other` behind the own ones; False where they cannot share a pass."""
+        """Append the texts of `other`; returns False if they cannot share a pass."""
 
 
-def _up(number: int, multiple: int) -> int:
+def _round_up(number: int, multiple: int) -> int:
     return number + -number % multiple
 
 
-def _row_sources(order: list[int], parents: list[list[int]], beams: int) -> list[int]:
-    return [text * beams + parent for text, mine in zip(order, parents, strict=True) for parent in mine]
+def _parent_rows(order: list[int], parents: list[list[int]], beams: int) -> list[int]:
+    return [text * beams + parent for text, of_text in zip(order, parents, strict=True) for parent in of_text]
 
 
 class StaticSteps:
-    """Our form of the decoder, whose rows may stand at different places. Nothing is copied in a step."""
+    """Steps of our form of the decoder: rows may be at different positions, and caches are written in place."""
 
-    def __init__(self, graph: Session, cross: KVCache, lengths: list[int], past: KVCache, beams: int) -> None:
-        self.lengths = lengths
+    def __init__(self, graph: Session, cross: KVCache, source_lengths: list[int], past: KVCache, beams: int) -> None:
+        self.source_lengths = source_lengths
         self._graph = graph
         self._cross = cross
         self._past = past
         self._beams = beams
         self._bound: BoundSession | None = None
-        self._ids = self._places = self._logits = np.zeros(0)
+        self._ids = self._positions = self._logits = np.zeros(0)
 
-    def run(self, tokens: list[int], places: list[int]) -> Array:
-        length = _up(max(places) + 1, _PAST_COLUMNS)
-        if length > self._past.length or length <= self._past.length * _WORTH_SHRINKING:
+    def run(self, tokens: list[int], positions: list[int]) -> Array:
+        length = _round_up(max(positions) + 1, _PAST_MULTIPLE)
+        if length > self._past.length or length <= self._past.length * _SHRINK_BELOW:
             self._past.resize(capacity=self._past.capacity, length=length)
             self._bound = None
         bound = self._bound or self._bind(len(tokens))
         self._ids[:, 0] = tokens
-        self._places[:] = places
+        self._positions[:] = positions
         bound.run()
         return self._logits[:, 0]
 
     def _bind(self, rows: int) -> BoundSession:
-        self._ids, self._places = np.zeros((rows, 1), np.int64), np.zeros(rows, np.int64)
+        self._ids, self._positions = np.zeros((rows, 1), np.int64), np.zeros(rows, np.int64)
         self._logits = np.empty((rows, 1, self._graph.shapes["logits"][-1]), np.float32)
         past = self._past.views()
         inputs = {
             "input_ids": self._ids,
-            "positions": self._places,
-            "source_lengths": np.array(self.lengths, np.int64),
+            "positions": self._positions,
+            "source_lengths": np.array(self.source_lengths, np.int64),
             **self._cross.views(),
             **past,
         }
@@ -85,76 +89,79 @@ class StaticSteps:
         beams = self._beams
         moved = [place for place, text in enumerate(order) if text != place]
         if moved:
-            longest = max(self.lengths[order[place]] for place in moved)
-            self._cross.move(moved, [order[place] for place in moved], length=_up(longest, _SOURCE_COLUMNS))
-        sources = _row_sources(order, parents, beams)
-        changed = [row for row, source in enumerate(sources) if source != row]
+            longest = max(self.source_lengths[order[place]] for place in moved)
+            self._cross.move(moved, [order[place] for place in moved], length=_round_up(longest, _SOURCE_MULTIPLE))
+        origins = _parent_rows(order, parents, beams)
+        changed = [row for row, origin in enumerate(origins) if origin != row]
         if changed:
-            self._past.move(changed, [sources[row] for row in changed], length=self._past.length)
-        if len(order) < len(self.lengths):
+            self._past.move(changed, [origins[row] for row in changed], length=self._past.length)
+        if len(order) < len(self.source_lengths):
             self._cross.rows, self._past.rows = len(order), len(order) * beams
             self._bound = None
-        self.lengths = [self.lengths[text] for text in order]
+        self.source_lengths = [self.source_lengths[text] for text in order]
 
     def merge(self, other: Steps) -> bool:
         if not isinstance(other, StaticSteps) or other._beams != self._beams:
             return False
-        lengths = self.lengths + other.lengths
-        length = _up(max(lengths), _SOURCE_COLUMNS)
-        if self._cross.length * _WORTH_SHRINKING < length <= self._cross.length:
+        source_lengths = self.source_lengths + other.source_lengths
+        length = _round_up(max(source_lengths), _SOURCE_MULTIPLE)
+        if self._cross.length * _SHRINK_BELOW < length <= self._cross.length:
             length = self._cross.length
-        _make_room(self._cross, len(lengths), length)
+        _allocate(self._cross, len(source_lengths), length)
         self._cross.append(other._cross, length=min(length, other._cross.length))
-        _make_room(self._past, len(lengths) * self._beams, max(self._past.length, other._past.length))
+        _allocate(self._past, len(source_lengths) * self._beams, max(self._past.length, other._past.length))
         self._past.append(other._past, length=other._past.length)
-        self.lengths = lengths
+        self.source_lengths = source_lengths
         self._bound = None
         return True
 
 
-def _make_room(cache: KVCache, rows: int, length: int) -> None:
+def _allocate(cache: KVCache, rows: int, length: int) -> None:
+    """Resize for `rows` rows of `length` positions; capacity grows fourfold, so that joining texts rarely copy."""
     capacity = cache.capacity if rows <= cache.capacity else max(rows, 4 * cache.capacity)
     cache.resize(capacity=capacity, length=length)
 
 
 class GrowingSteps:
-    """A decoder as Optimum writes it: its past grows by a copy at each step, and all rows stand at the same place."""
+    """Steps of a decoder as Optimum exports it: each step copies the past, and all rows are at the same position."""
 
-    def __init__(self, graph: Session, cross: KVCache, lengths: list[int], past: KVCache, beams: int) -> None:
-        self.lengths = lengths
+    def __init__(self, graph: Session, cross: KVCache, source_lengths: list[int], past: KVCache, beams: int) -> None:
+        self.source_lengths = source_lengths
         self._graph = graph
         self._beams = beams
+        # Arrays before the first pass, then onnxruntime's tensors, for which it has no types.
         self._past: dict[str, Any] = dict(past.arrays)
-        mask = np.arange(cross.length) < np.array(lengths)[:, None]
+        mask = np.arange(cross.length) < np.array(source_lengths)[:, None]
         arrays = {"encoder_attention_mask": mask.astype(np.int64)}
         arrays |= cross.views()
-        self._source = {name: array.repeat(beams, axis=0) for name, array in arrays.items()}
+        self._source_inputs = {name: array.repeat(beams, axis=0) for name, array in arrays.items()}
         self._presents = {name.replace("past_key_values", "present"): name for name in self._past}
 
-    def run(self, tokens: list[int], places: list[int]) -> Array:
-        del places  # counted by the past's length
-        feeds = {"input_ids": np.array(tokens, np.int64)[:, None], **self._source, **self._past}
-        if "use_cache_branch" in self._graph.inputs:  # the merged form, which has two decoders in it
+    def run(self, tokens: list[int], positions: list[int]) -> Array:
+        del positions  # the graph takes them from the past's length
+        ids = np.array(tokens, np.int64)[:, None]
+        feeds = {"input_ids": ids, **self._source_inputs, **self._past}
+        if "use_cache_branch" in self._graph.inputs:  # the merged form, which holds the first step's decoder too
             hidden = self._graph.shapes["encoder_hidden_states"][-1]
-            width = hidden if isinstance(hidden, int) else self._hidden()
-            shape = (*self._source["encoder_attention_mask"].shape, width)
+            width = hidden if isinstance(hidden, int) else self._hidden_width()
+            shape = (*self._source_inputs["encoder_attention_mask"].shape, width)
             feeds |= {"encoder_hidden_states": np.zeros(shape, np.float32), "use_cache_branch": np.array([True])}
         outputs = self._graph.run(feeds, ["logits", *self._presents])
         self._past = {name: outputs[present] for present, name in self._presents.items()}
         return np.asarray(outputs["logits"].numpy()[:, -1], np.float32)
 
-    def _hidden(self) -> int:
-        past = next(array for name, array in self._source.items() if name.startswith("past_key_values"))
+    def _hidden_width(self) -> int:
+        past = next(array for name, array in self._source_inputs.items() if name.startswith("past_key_values"))
         return int(past.shape[1] * past.shape[3])
 
     def keep(self, order: list[int], parents: list[list[int]]) -> None:
-        sources = _row_sources(order, parents, self._beams)
-        if sources != list(range(len(self.lengths) * self._beams)):
-            self._past = {name: tensor(value.numpy()[sources]) for name, value in self._past.items()}
-        if len(order) < len(self.lengths):
-            self._source = {name: array[sources] for name, array in self._source.items()}
-        self.lengths = [self.lengths[text] for text in order]
+        origins = _parent_rows(order, parents, self._beams)
+        if origins != list(range(len(self.source_lengths) * self._beams)):
+            self._past = {name: tensor(value.numpy()[origins]) for name, value in self._past.items()}
+        if len(order) < len(self.source_lengths):
+            self._source_inputs = {name: array[origins] for name, array in self._source_inputs.items()}
+        self.source_lengths = [self.source_lengths[text] for text in order]
 
     def merge(self, other: Steps) -> bool:
-        del other
+        del other  # its rows are at other positions
         return False

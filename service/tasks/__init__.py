@@ -1,5 +1,12 @@
-"""Tasks: how inputs become rows of a model, and their outputs results. One file a task."""
+"""Tasks: how inputs become rows of a model, and the rows' outputs a result. One file a task."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.artifact import Artifact
+from service.errors import ArtifactError
 from service.tasks.base import AnyTask
 from service.tasks.classification import Classification
 from service.tasks.question_answering import QuestionAnswering
@@ -7,3 +14,34 @@ from service.tasks.summarization import Summarization
 
 TASKS: tuple[type[AnyTask], ...] = (Classification, QuestionAnswering, Summarization)
 """Every task that is served."""
+
+# Keys in the configurations of models that read sounds or pictures, whose heads have the names of BART's and T5's.
+_NOT_TEXT = ("num_mel_bins", "input_feat_per_channel", "audio_config", "vision_config")
+
+
+def task_of(artifact: Artifact) -> type[AnyTask]:
+    """The task that serves an artifact; raises ArtifactError if none does."""
+    return task_for(artifact.config, str(artifact.folder))
+
+
+def task_for(config: Mapping[str, Any], source: str) -> type[AnyTask]:
+    """The task that serves models with this config.json, by the head that the architecture's name ends in.
+
+    Raises ArtifactError, which names `source` and what is served, if no task does.
+    """
+    architecture = str((config.get("architectures") or [""])[0])
+    for task in TASKS:
+        if architecture.endswith(task.heads) and (not task.encoder_decoder or _turns_text_into_text(config)):
+            return task
+    raise ArtifactError(f"{source}: config.json names {architecture or 'no architecture'}; served are {_heads()}")
+
+
+def _turns_text_into_text(config: Mapping[str, Any]) -> bool:
+    """Whether it has an encoder and a decoder of text, unlike Whisper (sounds), BLIP (pictures) and Gemma 3."""
+    return config.get("is_encoder_decoder") is not False and not any(key in config for key in _NOT_TEXT)
+
+
+def _heads() -> str:
+    encoders = [head for task in TASKS if not task.encoder_decoder for head in task.heads]
+    encoder_decoders = [head for task in TASKS if task.encoder_decoder for head in task.heads]
+    return f"heads {', '.join(encoders)}, and of encoder-decoders of text {', '.join(encoder_decoders)}"

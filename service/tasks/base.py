@@ -1,4 +1,4 @@
-"""What a task is to the rest of the service: how one input becomes rows of a model, and their outputs a result."""
+"""The protocols of tasks and of the models that the scheduler runs for them, and the results that tasks return."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ ResultT_co = TypeVar("ResultT_co", bound="Result", covariant=True)
 class Result:
     """Base of the tasks' results: frozen dataclasses with plain fields, which know nothing of JSON, paths or statuses.
 
-    Their attribute docstrings are what the API documentation says of their fields.
+    The API documentation describes the fields by their attribute docstrings.
     """
 
     __slots__ = ()
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # what makes a dataclass one to a type checker
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # by which type checkers know a dataclass
     __pydantic_config__ = ConfigDict(use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult(Generic[ResultT_co]):
-    """The result of one input, and what it took."""
+    """The result of one input, and the tokens that were read and written for it."""
 
     result: ResultT_co
     input_tokens: int
@@ -40,28 +40,28 @@ class TaskResult(Generic[ResultT_co]):
 
 
 Rounds: TypeAlias = Generator[Sequence[ModelInput], Sequence[object], TaskResult[ResultT_co]]
-"""Yields the rows of a round, is sent their outputs in the same order, and so on; returns the result."""
+"""The rounds of one input: yields the rows of each, is sent their outputs in the same order, returns the result."""
 
 
 class Model(Protocol):
-    """A loaded model, to the scheduler. Its methods are called from worker threads, `run` from several at once."""
+    """A loaded model, as the scheduler uses it. `run` is called from several worker threads at once."""
 
     @property
     def cost(self) -> CostModel:
-        """Seconds of its first pass over rows."""
+        """Predicts the seconds of the first pass over a batch."""
 
     @property
     def max_batch_rows(self) -> float:
-        """Rows of a batch of many passes; inf for a model whose rows take one pass."""
+        """Most rows in a batch of many passes; inf for a model whose rows take one pass."""
 
     def remaining_s(self, inputs: object) -> float:
-        """Seconds that a row with these inputs costs after its first pass."""
+        """Seconds that a row with these inputs (those of its ModelInput) costs after its first pass."""
 
     def run(self, rows: list[Row], *, exclusive: bool) -> Passes:
-        """The passes of a batch, on all cores if `exclusive`."""
+        """The passes of a batch; `exclusive` if no other batch is running, so that it may use all cores."""
 
     def warm_up(self) -> tuple[WarmUps, WarmUps]:
-        """Passes that measure the cost model: those on one core, and those on all cores."""
+        """Passes by which the cost model is measured: those on one core, and those on all cores."""
 
 
 class Task(Protocol[ItemT_contra, ParametersT_contra, ResultT_co]):
@@ -72,16 +72,20 @@ class Task(Protocol[ItemT_contra, ParametersT_contra, ResultT_co]):
     route: ClassVar[str]
     """Its path under /v1/."""
     heads: ClassVar[tuple[str, ...]]
-    """Endings of the architecture names (config.json) that it serves."""
+    """Endings of the names of the architectures that it serves (config.json), such as "ForQuestionAnswering"."""
+    encoder_decoder: ClassVar[bool]
+    """Whether it serves encoder-decoders only: other models have heads of the same names."""
     description: ClassVar[str]
-    """A sentence or two for /docs."""
+    """A sentence or two for the API documentation."""
     item_type: ClassVar[type]
+    """What pydantic validates one input by."""
     parameters_type: ClassVar[type[BaseModel]]
+    """All fields have defaults."""
     result_type: ClassVar[type[Result]]
 
     @property
     def model(self) -> Model:
-        """What the scheduler runs for it."""
+        """The model that the scheduler runs."""
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         """Load the model. Raises ArtifactError for a folder that cannot be served."""
@@ -91,13 +95,13 @@ class Task(Protocol[ItemT_contra, ParametersT_contra, ResultT_co]):
         """Class names by index; empty for a task without classes."""
 
     def texts(self, item: ItemT_contra) -> Sequence[str]:
-        """The texts of an input, whose length limits apply to."""
+        """The texts of an input, whose lengths are limited."""
 
     def run(self, item: ItemT_contra, parameters: ParametersT_contra) -> Rounds[ResultT_co]:
         """The rounds of one input.
 
-        Raises InvalidInput before the first round for what the model cannot read, and InferenceError for outputs that
-        are not finite.
+        Raises InvalidInput before the first round for an input that the model cannot read or parameters that it cannot
+        follow, and InferenceError for outputs that are not finite.
         """
 
 
@@ -108,10 +112,10 @@ class StreamingTask(
     """A task whose result can be sent while it is being made."""
 
     def text_so_far(self, tokens: list[int]) -> str:
-        """The text that a reader may see of a result that begins with these token ids."""
+        """The text to send of a result that begins with these token ids; with more of them it only grows."""
 
     def text_of(self, result: Result) -> str:
-        """The whole text, which the pieces of a stream add up to."""
+        """The text of a result; the pieces of its stream add up to it."""
 
 
 def streams(task: type[AnyTask]) -> bool:
@@ -119,6 +123,5 @@ def streams(task: type[AnyTask]) -> bool:
     return hasattr(task, "text_so_far")
 
 
-# Tasks of different inputs and results stand side by side in the registry. That a model is given inputs of its own
-# task is checked where it is looked up by route.
 AnyTask: TypeAlias = Task[Any, Any, Any]
+"""A task of any input and result, as the registry holds them; looking a model up by route ensures that they fit."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from service.artifact import Artifact
 from service.errors import InferenceError
-from service.runtime.encoder import EncoderModel, output_arrays
+from service.runtime.encoder import EncoderModel, OutputAxes, output_arrays
 from service.runtime.session import Array
 from service.scheduling.job import ModelInput
 from service.tasks.base import Result, Rounds, TaskResult
@@ -22,7 +22,7 @@ Function = Literal["softmax", "sigmoid", "none"]
 
 
 def scores_of(logits: list[float], function: Function) -> list[float]:
-    """A distribution (softmax), one decision a label (sigmoid), or the logits as they are."""
+    """Scores of the labels: a distribution (softmax), each on its own (sigmoid), or the logits as they are."""
     if function == "softmax":
         highest = max(logits)
         exponents = [math.exp(logit - highest) for logit in logits]
@@ -34,7 +34,7 @@ def scores_of(logits: list[float], function: Function) -> list[float]:
 
 
 def _sigmoid(logit: float) -> float:
-    """Without overflow on either side."""
+    # exp() of a large number would overflow.
     if logit >= 0:
         return 1 / (1 + math.exp(-logit))
     exponent = math.exp(logit)
@@ -53,7 +53,7 @@ def default_function(artifact: Artifact, labels: int) -> Function:
 
 @dataclass(frozen=True, slots=True)
 class LabelScore(Result):
-    """A label and how well it fits."""
+    """A label and its score."""
 
     label: str
     score: float
@@ -76,11 +76,13 @@ class ClassificationResult(Result):
 
 
 class Classification:
-    """Classifies texts with one model; the kind of its head (one label or several) comes from its configuration."""
+    """Classifies texts. Whether one label holds or several may is read from the model's configuration."""
 
     name: ClassVar[str] = "text-classification"
     route: ClassVar[str] = "classify"
     heads: ClassVar[tuple[str, ...]] = ("ForSequenceClassification",)
+    encoder_decoder: ClassVar[bool] = False
+    outputs: ClassVar[OutputAxes] = {"logits": ("labels",)}
     description: ClassVar[str] = "Score the labels of one text or several."
     item_type: ClassVar[type] = str
     parameters_type: ClassVar[type[BaseModel]] = ClassifyParameters
@@ -88,8 +90,8 @@ class Classification:
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         self._tokenizer = Tokenizer(artifact.folder)
-        self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
-        self.labels = artifact.label_names(self.model.labels)
+        self.model = EncoderModel(artifact, outputs=self.outputs, batch_tokens=batch_tokens, wide_threads=wide_threads)
+        self.labels = artifact.label_names(self.model.sizes["labels"])
         self._max_tokens = artifact.max_tokens
         self._function = default_function(artifact, len(self.labels))
 
@@ -106,8 +108,8 @@ class Classification:
     def _result(
         self, encoding: Encoding, output: Mapping[str, Array], parameters: ClassifyParameters
     ) -> ClassificationResult:
-        """Labels with scores, best first; raises InferenceError for logits that are not finite."""
-        # Plain floats: for a few labels numpy's calls cost many times what they compute.
+        """The labels with their scores; raises InferenceError for logits that are not finite."""
+        # Python's floats: for a few labels numpy's calls cost many times what they compute.
         logits: list[float] = output["logits"].tolist()
         if not all(map(math.isfinite, logits)):
             raise InferenceError("The model gave no finite scores for this input.")

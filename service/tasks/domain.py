@@ -17,9 +17,9 @@ _CHARS_PER_TOKEN = 8
 
 
 class DomainClassifier:
-    """A linear model over the distinct tokens of a text, as the workshop's `domain` command wrote it.
+    """A linear model over the distinct tokens of a text, as `python -m models domain` writes it.
 
-    Its weights are whole numbers, so that the decision does not depend on the order of a sum.
+    Its weights are integers, so that the decision does not depend on the order in which they are added.
     """
 
     def __init__(self, path: Path, *, vocabulary: int) -> None:
@@ -27,6 +27,7 @@ class DomainClassifier:
         try:
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             self.texts = str(content["texts"])
+            """What the training data are, in words."""
             self._threshold = float(content["threshold"])
             self._weights = np.full(vocabulary, int(content["other"]), np.int64)
             for token, weight in zip(content["tokens"], content["weights"], strict=True):
@@ -39,12 +40,12 @@ class DomainClassifier:
         return self.score(ids) >= self._threshold
 
     def score(self, ids: Sequence[int]) -> float:
-        """The weights of the distinct tokens, added up, over the square root of their number; 0.0 for no tokens."""
+        """The sum of the distinct tokens' weights, divided by the square root of their number; 0.0 for no tokens."""
         distinct = np.unique(np.asarray(ids, np.int64))
         return int(self._weights[distinct].sum()) / sqrt(max(1, len(distinct)))
 
 
 def domain_ids(tokenizer: Tokenizer, text: str, max_tokens: int) -> Sequence[int]:
-    """The token ids that a text is judged by: of its beginning, line breaks and runs of space as one space."""
-    beginning = text[: _CHARS_PER_TOKEN * max_tokens]  # a longer text takes no longer
+    """Token ids for `DomainClassifier`: of the text's beginning, with single spaces for any white space."""
+    beginning = text[: _CHARS_PER_TOKEN * max_tokens]  # so that a long text takes no longer
     return tokenizer.encode(" ".join(beginning.split()), max_tokens).ids

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
-"""Some text: not empty, not only white space."""
+"""Text that is not empty and not only white space."""
 
 
 class Strict(BaseModel):
-    """Refuses unknown fields: a misspelt parameter that is silently ignored helps nobody."""
+    """Refuses unknown fields, so that a misspelt parameter is not silently ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -46,11 +46,11 @@ RequestedStrategy = Literal["auto", "truncate", "map_reduce", "extractive"]
 
 
 class SummarizeParameters(Strict):
-    """What is left out is the model's own default."""
+    """Parameters that are left out, or null, take the model's own defaults."""
 
     max_new_tokens: int | None = Field(None, ge=1, description="Tokens to write at most.")
     min_new_tokens: int | None = Field(None, ge=0, description="Tokens to write at least.")
-    num_beams: int | None = Field(None, ge=1, le=4, description="Texts followed side by side; 1 is greedy.")
+    num_beams: int | None = Field(None, ge=1, le=4, description="Beams of the search; 1 is greedy.")
     length_penalty: float | None = Field(None, ge=-10, le=10, description="Above 0 favours long texts (beams only).")
     no_repeat_ngram_size: int | None = Field(None, ge=0, le=64, description="Write no n-gram of this size twice.")
     names_from_source: bool | None = Field(

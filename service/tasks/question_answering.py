@@ -1,4 +1,4 @@
-"""Extractive question answering: the stretch of the context that answers a question."""
+"""Extractive question answering: the span of the context that answers a question."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pydantic import BaseModel
 
 from service.artifact import Artifact
 from service.errors import InferenceError, InvalidInput
-from service.runtime.encoder import EncoderModel, output_arrays
+from service.runtime.encoder import TOKENS, EncoderModel, OutputAxes, output_arrays
 from service.runtime.session import Array
 from service.scheduling.job import ModelInput
+from service.tasks.answer_spans import Candidate, best_candidates, log_sum_exp, span_logits
 from service.tasks.base import Result, Rounds, TaskResult
 from service.tasks.parameters import AnswerParameters, Question
 from service.text.tokenizer import Tokenizer, Window
@@ -22,112 +23,17 @@ from service.text.tokenizer import Tokenizer, Window
 
 @dataclass(frozen=True, slots=True)
 class WindowedQuestion:
-    """A question and its context, cut into windows."""
+    """A question with its context, which is read in windows."""
 
     context: str
     windows: list[Window]
     question_cut_at: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A span of the context; its logit is comparable over all windows of the question."""
-
-    logit: float
-    start: int
-    end: int
-
-
-def span_logits(starts: Array, ends: Array, max_tokens: int) -> Array:
-    """Logit of every span by length - 1 and first token: [max_tokens, tokens], -inf where it leaves the window."""
-    tokens = len(ends)
-    padded = np.full(tokens + max_tokens - 1, -math.inf)
-    padded[:tokens] = ends
-    # Each row one further on in the same numbers: sliding_window_view() without what it costs to ask for.
-    windows: Array = np.ndarray((max_tokens, tokens), padded.dtype, padded, strides=padded.strides * 2)
-    return np.asarray(starts + windows)
-
-
-def spans_inside(longest: int, tokens: int) -> int:
-    """How many spans of at most `longest` tokens do not leave a window of `tokens`."""
-    longest = min(longest, tokens)
-    return longest * tokens - longest * (longest - 1) // 2
-
-
-def best_places(logits: Array, count: int) -> list[tuple[int, int]]:
-    """Lengths - 1 and first tokens of the `count` highest of [max_tokens, tokens], the highest first.
-
-    Of equal ones that which starts first, and of those the shortest.
-    """
-    longest, tokens = logits.shape
-    # They start at the tokens of the highest maxima, and looking for those in one row is cheap. Of equal ones all are
-    # looked at, so that the first comes first, however many are asked for.
-    firsts = np.arange(tokens)
-    if count < tokens:
-        highest = logits.max(axis=0)
-        firsts = np.flatnonzero(highest >= np.partition(highest, tokens - count)[tokens - count])
-    best = np.argsort(-logits[:, firsts].T.ravel(), kind="stable")[:count].tolist()
-    chosen = firsts.tolist()
-    return [(place % longest, chosen[place // longest]) for place in best]
-
-
-def best_place(logits: Array) -> tuple[int, int]:
-    """The first of `best_places`, with the fewest calls: for most requests it is the only one."""
-    first = int(logits.max(axis=0).argmax())
-    return int(logits[:, first].argmax()), first
-
-
-def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
-    """Byte-level tokens carry the space before them; an answer does not."""
-    if start < end and (context[start].isspace() or context[end - 1].isspace()):
-        stretch = context[start:end]
-        start = min(end, start + len(stretch) - len(stretch.lstrip()))
-        end = start + len(stretch.strip())
-    return start, end
-
-
-def _stretch(window: Window, extra: int, first: int) -> tuple[int, int]:
-    """Characters of the context from token `first` of the window to the one `extra` further on."""
-    start, end = window.span(first)
-    return start, window.span(first + extra)[1] if extra else end
-
-
-def _best_spans(window: Window, logits: Array, context: str, count: int) -> list[Candidate]:
-    """The best `count` stretches of text, each once: spans of a character's several byte tokens are one stretch."""
-    if count == 1:
-        place = best_place(logits)
-        start, end = _trimmed(context, *_stretch(window, *place))
-        if start < end:
-            return [Candidate(float(logits[place]), start, end)]
-    found: dict[tuple[int, int], Candidate] = {}
-    looked, inside = 0, spans_inside(*logits.shape)
-    while len(found) < count and looked < inside:
-        seen = looked
-        looked = min(4 * (looked + count), inside)
-        for extra, first in best_places(logits, looked)[seen:]:
-            if len(found) == count:
-                break
-            start, end = _trimmed(context, *_stretch(window, extra, first))
-            if start < end:
-                found.setdefault((start, end), Candidate(float(logits[extra, first]), start, end))
-    return list(found.values())
-
-
-def _log_total(tables: Iterable[Array], no_answer_logit: float, highest: float) -> float:
-    """Of all spans and "no answer" together: the logarithm of the sum of their exponentials. Takes the tables over.
-
-    `highest` is the highest logit of all.
-    """
-    total = math.exp(no_answer_logit - highest)
-    for table in tables:
-        table -= highest
-        total += float(np.exp(table, out=table).sum())
-    return highest + math.log(total)
+    """Character of the question where reading stopped, None when all was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Result):
-    """A stretch of the context."""
+    """A span of the context."""
 
     answer: str
     score: float
@@ -138,7 +44,7 @@ class Answer(Result):
 
 @dataclass(frozen=True, slots=True)
 class AnswerResult(Result):
-    """The answers to a question."""
+    """The answers to a question; the best one's fields stand beside the list too."""
 
     answer: str
     score: float
@@ -156,11 +62,13 @@ class AnswerResult(Result):
 
 
 class QuestionAnswering:
-    """Answers questions with one model. Contexts may have any length: they are read in overlapping windows."""
+    """Answers questions by spans of their contexts, which may have any length: they are read in overlapping windows."""
 
     name: ClassVar[str] = "question-answering"
     route: ClassVar[str] = "answer"
     heads: ClassVar[tuple[str, ...]] = ("ForQuestionAnswering",)
+    encoder_decoder: ClassVar[bool] = False
+    outputs: ClassVar[OutputAxes] = {"start_logits": (TOKENS,), "end_logits": (TOKENS,)}
     description: ClassVar[str] = "Find the answer to a question in its context, of any length."
     item_type: ClassVar[type] = Question
     parameters_type: ClassVar[type[BaseModel]] = AnswerParameters
@@ -169,7 +77,7 @@ class QuestionAnswering:
 
     def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
         self._tokenizer = Tokenizer(artifact.folder)
-        self.model = EncoderModel(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads, per_token=True)
+        self.model = EncoderModel(artifact, outputs=self.outputs, batch_tokens=batch_tokens, wide_threads=wide_threads)
         self._max_tokens = artifact.max_tokens
         self._no_answer_bias = float(artifact.serving.get("no_answer_bias", 0.0))
 
@@ -184,36 +92,36 @@ class QuestionAnswering:
         if not windows[0].size:
             raise InvalidInput("The context holds nothing that the model can read; send text.")
         outputs = yield [ModelInput(window.encoding, len(window.encoding)) for window in windows]
-        reading = WindowedQuestion(item.context, windows, cut_at)
-        result = self._result(reading, [output_arrays(output) for output in outputs], parameters)
-        read = sum(len(window.encoding) for window in windows)
-        return TaskResult(result, read, truncated=result.truncated)
+        question = WindowedQuestion(item.context, windows, cut_at)
+        result = self._result(question, [output_arrays(output) for output in outputs], parameters)
+        input_tokens = sum(len(window.encoding) for window in windows)
+        return TaskResult(result, input_tokens, truncated=result.truncated)
 
     def _result(
-        self, reading: WindowedQuestion, outputs: Sequence[Mapping[str, Array]], parameters: AnswerParameters
+        self, question: WindowedQuestion, outputs: Sequence[Mapping[str, Array]], parameters: AnswerParameters
     ) -> AnswerResult:
         """The best spans over all windows, with scores that are shares of all spans and of "no answer".
 
-        Raw logits are compared, never scores softmaxed a window at a time, which are not comparable. Raises
-        InferenceError for logits that are no numbers.
+        Windows are compared by logits: scores that are softmaxed within each window are not comparable. Raises
+        InferenceError for logits that are not finite.
         """
-        best: dict[tuple[int, int], Candidate] = {}
-        everything: list[tuple[Array, Array]] = []
         kept: list[Array] = []
+        spans: list[tuple[Array, Array]] = []
+        best: dict[tuple[int, int], Candidate] = {}
         no_answer_logit, highest = math.inf, -math.inf
-        for window, output in zip(reading.windows, outputs, strict=True):
-            given = np.array((output["start_logits"], output["end_logits"]), np.float64)
-            if not math.isfinite(given.sum()):  # of opposite infinities too
+        for window, output in zip(question.windows, outputs, strict=True):
+            both = np.array((output["start_logits"], output["end_logits"]), np.float64)
+            if not math.isfinite(both.sum()):  # opposite infinities add up to nan
                 raise InferenceError("The model gave no finite scores for this input.")
-            starts, ends = given[:, window.first : window.first + window.size]
+            starts, ends = both[:, window.first : window.first + window.size]
             logits = span_logits(starts, ends, parameters.max_answer_len)
-            everything.append((starts, ends))
+            spans.append((starts, ends))
             if len(outputs) == 1:
                 kept.append(logits)
             highest = max(highest, float(logits.max()))
-            no_answer_logit = min(no_answer_logit, float(given[:, 0].sum()))
-            # Spans of neighbouring windows may be the same characters, so each window gives enough for all places.
-            for candidate in _best_spans(window, logits, reading.context, parameters.top_k):
+            no_answer_logit = min(no_answer_logit, float(both[:, 0].sum()))
+            # Neighbouring windows may have the same spans of characters, so each window gives top_k.
+            for candidate in best_candidates(window, logits, question.context, parameters.top_k):
                 known = best.get((candidate.start, candidate.end))
                 if known is None or candidate.logit > known.logit:
                     best[candidate.start, candidate.end] = candidate
@@ -222,22 +130,23 @@ class QuestionAnswering:
         if parameters.handle_impossible_answer or not candidates:
             candidates.append(Candidate(no_answer_logit, 0, 0))
         # Computed again where there are several: together the tables of a long context would take up to a gigabyte.
-        tables: Iterable[Array] = kept or (span_logits(*each, parameters.max_answer_len) for each in everything)
-        log_total = _log_total(tables, no_answer_logit, max(no_answer_logit, highest))
-        return _ranked(reading, candidates, log_total, parameters.top_k)
+        tables: Iterable[Array] = kept or (span_logits(*each, parameters.max_answer_len) for each in spans)
+        log_total = log_sum_exp(tables, no_answer_logit, max(no_answer_logit, highest))
+        return _ranked(question, candidates, log_total, parameters.top_k)
 
 
-def _ranked(reading: WindowedQuestion, candidates: list[Candidate], log_total: float, top_k: int) -> AnswerResult:
+def _ranked(question: WindowedQuestion, candidates: list[Candidate], log_total: float, top_k: int) -> AnswerResult:
+    """The `top_k` best candidates with their scores, the best first."""
     answers = [
         Answer(
-            reading.context[candidate.start : candidate.end],
+            question.context[candidate.start : candidate.end],
             math.exp(candidate.logit - log_total),
             candidate.start,
             candidate.end,
         )
         for candidate in sorted(candidates, key=lambda each: (-each.logit, each.start, each.end))[:top_k]
     ]
-    best, cut_at = answers[0], reading.question_cut_at
+    best, cut_at = answers[0], question.question_cut_at
     return AnswerResult(
-        best.answer, best.score, best.start, best.end, answers, len(reading.windows), cut_at is not None, cut_at
+        best.answer, best.score, best.start, best.end, answers, len(question.windows), cut_at is not None, cut_at
     )

@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from math import log
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from service.text.names import is_salient
 
-SUPPORTED = 0.2
-"""99 % of abstracts' summaries find a source above this; in the abstract of the paper most like theirs, 7 % do."""
-
-# Words say more than vectors, the two together most: measured in docs/design.md.
-_WORDS_SHARE = 0.75
-_SALIENT = 2.0  # what a number or a name counts, against another word
+# Shared words tell sources apart better than the vectors' cosine, and both together best: measured in docs/design.md.
+_WORD_WEIGHT = 0.75
+_SALIENT_WEIGHT = 2.0  # of a number or a name; other words have 1
 _WORD = re.compile(r"[^\W_]+(?:['’.,-][^\W_]+)*")
 _ENDINGS = ("ies", "ing", "es", "ed", "s", "ly")
 _STEM_CHARS = 3
@@ -32,7 +29,7 @@ _STOP_WORDS = frozenset(
 
 
 def _stem(word: str) -> str:
-    """Crude, but it finds "proposed" in "propose" and "proposes"; a wrong stem only ever adds a match."""
+    """A crude stem, the same for "propose", "proposed" and "proposes". A wrong stem only ever adds a match."""
     word = word.lower().replace("’", "'").removesuffix("'s")
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= _STEM_CHARS:
@@ -41,59 +38,59 @@ def _stem(word: str) -> str:
     return word.removesuffix("e")
 
 
-def _is_salient(word: str, *, first: bool) -> bool:
-    """A number or a name; a capital at the start of a sentence alone makes no name."""
-    return any(char.isdigit() for char in word) or any(char.isupper() for char in (word[1:] if first else word))
-
-
-def _words(sentence: str) -> dict[str, float]:
-    """Stems of the sentence's words, with what each counts."""
+def _stem_weights(sentence: str) -> dict[str, float]:
+    """The weight of each stem of a sentence's words, stop words left out."""
     found: dict[str, float] = {}
     for match in _WORD.finditer(sentence):
         word = match[0]
         if word.lower() not in _STOP_WORDS:
-            weight = _SALIENT if _is_salient(word, first=match.start() == 0) else 1.0
+            weight = _SALIENT_WEIGHT if is_salient(word, begins_sentence=match.start() == 0) else 1.0
             stem = _stem(word)
             found[stem] = max(weight, found.get(stem, weight))
     return found
 
 
-def _places(sentences: list[str]) -> dict[str, list[int]]:
-    """The sentences that hold each word."""
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for index, sentence in enumerate(sentences):
-        for word in _words(sentence):
-            places[word].append(index)
-    return places
+def _index(sentences: list[str]) -> dict[str, list[int]]:
+    """For each stem, the numbers of the sentences that hold it."""
+    index: defaultdict[str, list[int]] = defaultdict(list)
+    for number, sentence in enumerate(sentences):
+        for stem in _stem_weights(sentence):
+            index[stem].append(number)
+    return index
 
 
-def _shared(sentence: str, places: dict[str, list[int]], count: int) -> Array:
-    """For each of `count` sources, the share of the sentence's words that it holds, by rarity: [count]."""
+def _word_overlap(sentence: str, index: dict[str, list[int]], count: int) -> npt.NDArray[np.float64]:
+    """The share of a sentence's words that each of the `count` indexed sentences holds, [count], values in [0, 1].
+
+    Rare words weigh more.
+    """
     shared = np.zeros(count)
     total = 0.0
-    for word, weight in _words(sentence).items():
-        where = places.get(word, [])
-        # A word that the text does not hold at all counts most: nothing can support it.
-        weight *= log(1 + count / max(len(where), 0.5))
+    for stem, weight in _stem_weights(sentence).items():
+        holders = index.get(stem, [])
+        # A word that the text does not hold at all weighs most: nothing can support it.
+        weight *= log(1 + count / max(len(holders), 0.5))
         total += weight
-        shared[where] += weight
+        shared[holders] += weight
     return shared / total if total else shared
 
 
 def attribute(
-    summary_sentences: list[str], source_sentences: list[str], similarity: Array | None, top: int
+    summary_sentences: list[str], source_sentences: list[str], similarity: npt.NDArray[np.floating] | None, top: int
 ) -> list[list[tuple[int, float]]]:
     """For each summary sentence, the `top` source sentences that support it best: (index, score), best first.
 
-    `similarity` is the cosine of their vectors, [summary, source], if there are any. Scores lie in [0, 1]; 1 is the
-    sentence itself, 0 has nothing in common and is left out, below `SUPPORTED` a reader should doubt.
+    `similarity` is the cosine of the sentences' vectors, [summary, source]; None where there are no vectors. Scores lie
+    in [0, 1]: 1 is the same sentence, and sentences that score 0 are left out. A reader should doubt a summary sentence
+    whose sources all score below 0.2: the summaries of 99 % of abstracts find a source above that in their own
+    abstract, and 7 % find one in the abstract of the most similar other paper.
     """
-    places = _places(source_sentences)
+    index = _index(source_sentences)
     found = []
     for row, sentence in enumerate(summary_sentences):
-        scores = _shared(sentence, places, len(source_sentences))
+        scores = _word_overlap(sentence, index, len(source_sentences))
         if similarity is not None:
-            scores = _WORDS_SHARE * scores + (1 - _WORDS_SHARE) * np.clip(similarity[row], 0, 1)
+            scores = _WORD_WEIGHT * scores + (1 - _WORD_WEIGHT) * np.clip(similarity[row], 0, 1)
         best = np.argsort(-scores, kind="stable")[:top]
-        found.append([(int(index), min(1.0, float(scores[index]))) for index in best if scores[index] > 0])
+        found.append([(int(number), min(1.0, float(scores[number]))) for number in best if scores[number] > 0])
     return found

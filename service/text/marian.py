@@ -1,4 +1,4 @@
-"""Marian's tokenizer from the files that its exports have: source.spm (SentencePiece) and vocab.json (the ids)."""
+"""Marian's tokenizer from the files of a Marian export: source.spm (SentencePiece) and vocab.json (the ids)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
@@ -14,8 +13,8 @@ from tokenizers.models import Unigram
 from service.errors import ArtifactError
 from service.protobuf import fields
 
-# Put before the pieces that only the target language has: ids must be the same for reading and writing, but a source
-# text must never be cut into them. No text holds this character, since the normalizer removes it.
+# Put before pieces that only the target language has. Source and target share the ids, but a source text must never be
+# divided into these pieces; no text holds this character, because the normalizer removes it.
 _NEVER = "\x01"
 
 # sentencepiece_model.proto: ModelProto {1: pieces, 2: trainer_spec, 3: normalizer_spec},
@@ -48,7 +47,7 @@ def _read(path: Path) -> _SentencePiece:
 
 
 def _pieces(ids: dict[str, int], scores: dict[str, float], specials: set[str]) -> list[tuple[str, float]]:
-    """(piece, score) by id."""
+    """(piece, score) by id. "Piece" is SentencePiece's word for the text of a token."""
     ordered = sorted(ids, key=ids.__getitem__)
     if [ids[piece] for piece in ordered] != list(range(len(ordered))):
         raise ArtifactError("vocab.json: the ids are not 0 to n-1; put a tokenizer.json beside the model")
@@ -57,10 +56,11 @@ def _pieces(ids: dict[str, int], scores: dict[str, float], specials: set[str]) -
 
 
 def marian_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer that gives MarianTokenizer's ids for source texts and its words for target ids.
+    """The tokenizer that gives MarianTokenizer's ids for source texts, and its texts for target ids.
 
-    Pieces that vocab.json lacks have no number: a text that holds one is cut into smaller ones, where MarianTokenizer
-    writes <unk>. Raises ArtifactError for separate vocabularies, and for SentencePiece models other than Unigram.
+    Pieces that vocab.json lacks have no id: a text that holds one is divided into smaller ones, where MarianTokenizer
+    gives <unk>. Raises ArtifactError for separate vocabularies, for SentencePiece models other than Unigram, and for
+    files that cannot be read.
     """
     settings = folder / "tokenizer_config.json"
     try:
@@ -75,7 +75,7 @@ def marian_tokenizer(folder: Path) -> Tokenizer:
     specials = [unknown, end, padding, *(piece for piece in ids if piece.startswith(">>") and piece.endswith("<<"))]
     pieces = _pieces(ids, {piece: score for piece, score in model.scores.items() if piece in ids}, set(specials))
     tokenizer = Tokenizer(Unigram(pieces, unk_id=ids[unknown], byte_fallback=False))
-    steps: list[Any] = [normalizers.Replace(_NEVER, "")]
+    steps = [normalizers.Replace(_NEVER, "")]
     if model.charsmap:
         steps.append(normalizers.Precompiled(model.charsmap))
     steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()]

@@ -15,19 +15,21 @@ from service.text.sentences import Span, fit, pack, sentence_spans
 from service.text.special_tokens import SpecialTokensTemplate
 from service.text.word_cache import WordCache, reads_by_words
 
+REPLACEMENT_CHARACTER = "\ufffd"
+"""What `Tokenizer.decode` makes of tokens that hold some of the bytes of a character only."""
 _CHARS_UNDER_GIL = 1000  # half a millisecond
-_CHARS_BY_WORDS = 10_000  # a longer text would drive all others' words from memory
+_CHARS_BY_WORDS = 10_000  # a longer text would drive the words of all others from the cache
 _SAMPLE = "a"
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """One row as a model reads it; 64-bit whole numbers."""
+    """One row of a model's input: token ids and token type ids as 64-bit integers, special tokens included."""
 
     ids: array[int]
     type_ids: array[int]
     truncated_at: int | None = None
-    """Character where reading stopped, None when all of it was read."""
+    """Character of the text where the row ends; None if the row holds all of it."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -35,49 +37,49 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A text's tokens, special ones left out."""
+    """A text's tokens, without special tokens."""
 
     ids: list[int]
     span: Callable[[int], Span]
-    """Characters of the token with this number."""
+    """Gives the characters of the token with a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A question with a stretch of its context."""
+    """A row with a question and a part of its context."""
 
     encoding: Encoding
     first: int
-    """Position in the row of the stretch's first token."""
+    """Position in the row of the part's first token."""
     size: int
-    """Tokens of the stretch."""
+    """Number of the part's tokens."""
     begin: int
-    """Number of its first token in the whole context."""
+    """Number of the part's first token in the whole context."""
     context: Tokens
 
     def span(self, token: int) -> Span:
-        """Characters, in the whole context, of a token of the stretch."""
+        """Characters of the whole context for a token of the part, counted from the part's first token."""
         return self.context.span(self.begin + token)
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Consecutive sentences of a text in one row."""
+    """A row with consecutive sentences of a text."""
 
     encoding: Encoding
     sentences: range
     first: int
-    """Position in the row of the first sentence's first token; the others follow without a gap."""
+    """Position in the row of the first sentence's first token; the other sentences follow without a gap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentences:
-    """A text by sentences, and the rows that all of it is read in."""
+    """A text's sentences, and the rows that hold all of them."""
 
     spans: list[Span]
-    """Character offsets of each sentence; one that no row could hold is in parts."""
+    """Character offsets of each sentence; a sentence that no row can hold stands here as several parts."""
     lengths: list[int]
-    """Tokens of each."""
+    """Number of tokens of each sentence."""
     passages: list[Passage]
 
 
@@ -95,10 +97,10 @@ def _load(folder: Path) -> tokenizers.Tokenizer:
 
 
 class Tokenizer:
-    """A model's tokenizer. Safe to use from several threads: truncation is done on encodings, not set on it."""
+    """A model's tokenizer. Thread-safe: rows are cut after tokenizing, by no setting of the library's tokenizer."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises ArtifactError if the folder has no tokenizer.json, nor Marian's files, or one cannot be read."""
+        """Raises ArtifactError if the folder has neither tokenizer.json nor Marian's files, or one cannot be read."""
         self._tokenizer = _load(folder)
         # MiniLM's file pads everything to 128 and cuts there; both are decided here, a row at a time.
         self._tokenizer.no_padding()
@@ -109,7 +111,7 @@ class Tokenizer:
 
     def _tokens_of(self, text: str) -> tokenizers.Encoding:
         # encode_batch() drops the GIL: 200,000 characters in a thread stalled the event loop for 230 ms with encode(),
-        # 7 ms with it. But whoever takes the GIL then has to be waited for, which costs more than a short text.
+        # 7 ms with it. But getting the GIL back from another thread takes longer than tokenizing a short text.
         if len(text) <= _CHARS_UNDER_GIL:
             return self._tokenizer.encode(text, add_special_tokens=False)
         return self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
@@ -119,51 +121,57 @@ class Tokenizer:
 
     def _tokens(self, text: str) -> Tokens:
         if self._words is not None and len(text) <= _CHARS_BY_WORDS:
-            ids, places = self._words.read(text)
-            return Tokens(ids, places.span)
+            ids, offsets = self._words.encode(text)
+            return Tokens(ids, offsets.span)
         encoding = self._tokens_of(text)
         return Tokens(encoding.ids, encoding.token_to_chars)
 
     def encode(self, text: str, max_tokens: int) -> Encoding:
-        """One text, cut at `max_tokens` (special tokens included)."""
+        """One text in one row, cut at `max_tokens`, special tokens included."""
         tokens = self._tokens(text)
         room = max_tokens - self._single.size
         if len(tokens.ids) <= room:
-            return Encoding(*self._single.row(tokens.ids))
-        return Encoding(*self._single.row(tokens.ids[:room]), truncated_at=tokens.span(room - 1)[1])
+            return Encoding(*self._single.apply(tokens.ids))
+        return Encoding(*self._single.apply(tokens.ids[:room]), truncated_at=tokens.span(room - 1)[1])
 
     def sentences(self, text: str, max_tokens: int) -> Sentences:
-        """The text by sentences, each tokenized by itself, in as few rows of at most `max_tokens` as there can be."""
+        """A text's sentences, each tokenized by itself, in as few rows of at most `max_tokens` as possible.
+
+        `max_tokens` includes special tokens. Runs of white space inside a sentence are read as one space.
+        """
         room = max_tokens - self._single.size
         spans, lengths = self._fitted(text, room)
         encodings = self._tokens_of_all([text[start:end] for start, end in spans])
         passages = []
         for chosen in pack(lengths, room):
             ids = [number for index in chosen for number in encodings[index].ids]
-            passages.append(Passage(Encoding(*self._single.row(ids)), chosen, self._single.first))
+            passages.append(Passage(Encoding(*self._single.apply(ids)), chosen, self._single.first))
         return Sentences(spans, lengths, passages)
 
     def _fitted(self, text: str, room: int) -> tuple[list[Span], list[int]]:
-        """The text's sentences and their tokens, those of more than `room` cut up."""
+        """The text's sentences, those of more than `room` tokens cut into parts, and the tokens of each."""
         return fit(text, sentence_spans(text), room, lambda texts: list(map(len, self._tokens_of_all(texts))))
 
     def _tokens_of_all(self, texts: list[str]) -> list[tokenizers.Encoding]:
-        """Of each, its runs of space as single ones."""
+        """Each text's tokens, runs of white space read as one space."""
         return self._tokens_of_each([" ".join(text.split()) for text in texts])
 
-    def pieces(self, text: str, max_tokens: int, *, prefix: str = "") -> list[Encoding]:
-        """All of a text in rows of whole sentences, `prefix` before each."""
+    def chunks(self, text: str, max_tokens: int, *, prefix: str = "") -> list[Encoding]:
+        """A whole text in rows of whole sentences, at most `max_tokens` each, with `prefix` before each chunk.
+
+        `max_tokens` includes special tokens. A sentence that does not fit is divided.
+        """
         room = max_tokens - self._single.size - len(self._tokens_of(prefix))
         spans, lengths = self._fitted(text, room)
         waiting = list(reversed(pack(lengths, room)))
         found: list[Encoding] = []
         while waiting:
             chosen = waiting.pop()
-            # Runs of space are single ones here too, as they were counted.
-            piece = " ".join(text[spans[chosen.start][0] : spans[chosen.stop - 1][1]].split())
-            encoding = self.encode(prefix + piece, max_tokens)
+            # Runs of white space are one space, as they were when the tokens were counted.
+            chunk = " ".join(text[spans[chosen.start][0] : spans[chosen.stop - 1][1]].split())
+            encoding = self.encode(prefix + chunk, max_tokens)
             if encoding.truncated_at is not None and len(chosen) > 1:
-                # Together they have a few tokens more than each by itself.
+                # Sentences may have a few tokens more together than each by itself.
                 middle = chosen.start + len(chosen) // 2
                 waiting += [range(middle, chosen.stop), range(chosen.start, middle)]
             else:
@@ -171,28 +179,28 @@ class Tokenizer:
         return found
 
     def windows(self, question: str, context: str, *, max_tokens: int, stride: int) -> tuple[list[Window], int | None]:
-        """The question beside overlapping stretches of the context; neighbours share `stride` tokens.
+        """The question beside overlapping parts of the context, in rows of `max_tokens`; neighbours share `stride`.
 
-        They share half a stretch at most, so that a huge stride cannot make a window of each token. A question that
-        leaves less than half of a row for the context is cut. Returns the windows and the character where the question
-        was cut, None if it was not.
+        They share half a part at most, so that a huge stride cannot make a window of each token. A question that
+        leaves less than half of a row for the context is cut. Returns the windows, and the character where the question
+        was cut or None.
         """
-        asked, text = self._tokens(question), self._tokens(context)
+        query, text = self._tokens(question), self._tokens(context)
         room = max_tokens - self._pair.size
-        ids, cut_at = asked.ids, None
+        ids, cut_at = query.ids, None
         if len(ids) > room // 2:
             ids = ids[: room // 2]
-            cut_at = asked.span(len(ids) - 1)[1]
+            cut_at = query.span(len(ids) - 1)[1]
         room -= len(ids)
         shared = min(stride, room // 2)
         begins = range(0, max(1, len(text.ids) - shared), room - shared)
         return [self._window(ids, text, begin, room) for begin in begins], cut_at
 
-    def _window(self, asked: list[int], text: Tokens, begin: int, room: int) -> Window:
-        stretch = text.ids[begin : begin + room]
-        row = Encoding(*self._pair.row(asked, stretch))
-        return Window(row, self._pair.second(asked), len(stretch), begin, text)
+    def _window(self, question: list[int], context: Tokens, begin: int, room: int) -> Window:
+        part = context.ids[begin : begin + room]
+        row = Encoding(*self._pair.apply(question, part))
+        return Window(row, self._pair.second_start(question), len(part), begin, context)
 
     def decode(self, ids: list[int]) -> str:
-        """Text of `ids`, special tokens left out, no space at either end."""
+        """The text of token ids, without special tokens and without white space at either end."""
         return str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()

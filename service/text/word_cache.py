@@ -1,4 +1,4 @@
-"""What a tokenizer that reads word by word made of each word, remembered; texts are mostly words that came before."""
+"""A cache of the token ids of words, for tokenizers that read word by word: most words of a text came before."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import accumulate, chain
-from typing import Any
+from typing import cast
 
 import tokenizers
 
 from service.text.sentences import Span
 
-_MOST = 16_384  # 4 MB; a text that is read by words (encoding.py) brings fewer
-_LONGEST_CHARS = 32
+_MAX_WORDS = 16_384  # 4 MB; a text that is read by words (tokenizer.py) has fewer
+_MAX_CHARS = 32  # of a word that is worth keeping
 
 
 def reads_by_words(tokenizer: tokenizers.Tokenizer) -> bool:
-    """Whether a space is a border to it, whatever stands around: BERT looks at single characters, then at words."""
+    """Whether a text's token ids are those of its words between spaces, in order, whatever stands in the words.
+
+    That is so for BERT's tokenizers, whose normalizer reads single characters and whose model reads words.
+    """
     added = tokenizer.get_added_tokens_decoder().values()
     return (
         isinstance(tokenizer.normalizer, tokenizers.normalizers.BertNormalizer | None)
@@ -28,79 +31,80 @@ def reads_by_words(tokenizer: tokenizers.Tokenizer) -> bool:
 
 
 class WordCache:
-    """Token ids by word: what stands between two spaces, of whatever characters.
+    """Token ids by word. A word is what stands between two spaces, of whatever characters. Thread-safe.
 
-    Right for tokenizers alone that read by words: the ids of a text are then those of its words, one after the other.
-    A text from memory takes a tenth of the time. Thread-safe.
+    Correct only for tokenizers that `reads_by_words` accepts. A text whose words are all cached takes a tenth of the
+    time that the tokenizer takes.
     """
 
-    def __init__(self, tokens_of: Callable[[list[str]], list[tokenizers.Encoding]]) -> None:
-        """`tokens_of` is asked about words that are not known (any more)."""
-        self._tokens_of = tokens_of
-        self._known: dict[str, tuple[int, ...]] = {}
+    def __init__(self, tokenize: Callable[[list[str]], list[tokenizers.Encoding]]) -> None:
+        """`tokenize` gives the encodings of words, without special tokens; it is called for words not in the cache."""
+        self._tokenize = tokenize
+        self._ids: dict[str, tuple[int, ...]] = {}
 
-    def read(self, text: str) -> tuple[list[int], LazyOffsets]:
-        """The ids of all tokens, and where these stand."""
-        pieces = self._pieces(text.split(" "))
-        return list(chain.from_iterable(pieces)), LazyOffsets(text, array("H", map(len, pieces)), self.spans)
+    def encode(self, text: str) -> tuple[list[int], LazyOffsets]:
+        """The token ids of a text, and their character offsets."""
+        ids_by_word = self._ids_of(text.split(" "))
+        return list(chain.from_iterable(ids_by_word)), LazyOffsets(text, array("H", map(len, ids_by_word)), self._spans)
 
-    def _pieces(self, words: list[str]) -> list[tuple[int, ...]]:
-        """The token ids of each."""
-        known: list[Any] = list(map(self._known.get, words))
-        if None not in known:
-            return known
-        unknown = list(dict.fromkeys(word for word, pieces in zip(words, known, strict=True) if pieces is None))
-        found = dict(zip(unknown, (tuple(each.ids) for each in self._tokens_of(unknown)), strict=True))
-        self._remember(found)
-        return [found[word] if pieces is None else pieces for word, pieces in zip(words, known, strict=True)]
+    def _ids_of(self, words: list[str]) -> list[tuple[int, ...]]:
+        """The token ids of each word."""
+        cached = list(map(self._ids.get, words))
+        if None not in cached:
+            return cast("list[tuple[int, ...]]", cached)
+        unknown = list(dict.fromkeys(word for word, ids in zip(words, cached, strict=True) if ids is None))
+        found = dict(zip(unknown, (tuple(each.ids) for each in self._tokenize(unknown)), strict=True))
+        self._add(found)
+        return [found[word] if ids is None else ids for word, ids in zip(words, cached, strict=True)]
 
-    def _remember(self, found: dict[str, tuple[int, ...]]) -> None:
-        short = {word: pieces for word, pieces in found.items() if len(word) <= _LONGEST_CHARS}
-        if len(self._known) + len(short) > _MOST:
-            self._known.clear()  # those that are common are soon back
-        self._known.update(short)
+    def _add(self, found: dict[str, tuple[int, ...]]) -> None:
+        short = {word: ids for word, ids in found.items() if len(word) <= _MAX_CHARS}
+        if len(self._ids) + len(short) > _MAX_WORDS:
+            self._ids.clear()  # common words are soon cached again
+        self._ids.update(short)
 
-    def spans(self, word: str) -> list[Span]:
-        """Characters of a word's tokens."""
-        (encoding,) = self._tokens_of([word])
+    def _spans(self, word: str) -> list[Span]:
+        """The character offsets of a word's tokens, counted from the word's beginning."""
+        (encoding,) = self._tokenize([word])
         spans: list[Span] = encoding.offsets
         return spans
 
 
 class LazyOffsets:
-    """Characters of a text's tokens, looked up when somebody wants to know.
+    """The character offsets of a text's tokens, computed for those tokens only that are looked up. Not thread-safe.
 
-    What it keeps lies close together: words and their tokens are all over the memory, and no longer in a core's caches
-    when a pass has run in between. Each word is tokenized at most once: a text without a space is one word, whose spans
-    may be looked up thousands of times. Not thread-safe.
+    It keeps the text and a flat array, which lie close together. The words and their ids are spread over the memory,
+    and no longer in a core's caches when a pass has run in between. Each word is tokenized again at most once: a text
+    without a space is one word, whose offsets may be looked up thousands of times.
     """
 
-    __slots__ = ("_before", "_begins", "_known", "_sizes", "_spans", "_text")
+    __slots__ = ("_chars_before", "_sizes", "_spans", "_spans_of", "_text", "_tokens_before")
 
-    def __init__(self, text: str, sizes: array[int], spans: Callable[[str], list[Span]]) -> None:
-        """The text, how many tokens each of its words has, and what tells a word's characters by token."""
+    def __init__(self, text: str, sizes: array[int], spans_of: Callable[[str], list[Span]]) -> None:
+        """`sizes` are the numbers of tokens of the text's words; `spans_of` gives the offsets of a word's tokens."""
         self._text = text
         self._sizes = sizes
-        self._spans = spans
-        self._before: list[int] = []
-        """Tokens before each word."""
-        self._begins: list[int] = []
-        """Characters of all words before each word, spaces not counted."""
-        self._known: dict[int, list[Span]] = {}
-        """Spans by word, of those that were tokenized again."""
+        self._spans_of = spans_of
+        self._tokens_before: list[int] = []
+        """Number of tokens before each word."""
+        self._chars_before: list[int] = []
+        """Number of characters in the words before each word; spaces are not counted."""
+        self._spans: dict[int, list[Span]] = {}
+        """Offsets by number of the word, for words that were tokenized again."""
 
     def span(self, token: int) -> Span:
-        """Of the token with this number."""
-        if not self._before:
-            self._before = list(accumulate(self._sizes, initial=0))
-            self._begins = list(accumulate(map(len, self._text.split(" ")), initial=0))
-        word = bisect_right(self._before, token) - 1  # the last of those that begin there: the others are empty
-        begin, stop = self._begins[word] + word, self._begins[word + 1] + word
-        spans = self._known.get(word)
+        """The characters of the token with this number."""
+        if not self._tokens_before:
+            self._tokens_before = list(accumulate(self._sizes, initial=0))
+            self._chars_before = list(accumulate(map(len, self._text.split(" ")), initial=0))
+        # The last of the words that begin at this token: the others have no tokens.
+        word = bisect_right(self._tokens_before, token) - 1
+        begin, stop = self._chars_before[word] + word, self._chars_before[word + 1] + word
+        spans = self._spans.get(word)
         if spans is None:
             text = self._text[begin:stop]
             if self._sizes[word] == 1 and text.isascii() and text.isalnum():
-                return begin, stop  # nothing of it is left out of its one token
-            spans = self._known[word] = self._spans(text)
-        start, end = spans[token - self._before[word]]
+                return begin, stop  # the word's only token holds every character of it
+            spans = self._spans[word] = self._spans_of(text)
+        start, end = spans[token - self._tokens_before[word]]
         return begin + start, begin + end

@@ -124,11 +124,11 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
     ),
     "a graph for answers, a configuration for labels": (
         lambda folder: doubles.reader(folder, architectures=["BertForSequenceClassification"]),
-        r"^model\.onnx: it gives start_logits, end_logits, but not logits$",
+        r"^model\.onnx: it has the outputs start_logits, end_logits, but not logits$",
     ),
     "a graph for labels, a configuration for answers": (
         _classifier(architectures=["BertForQuestionAnswering"]),
-        r"^model\.onnx: it gives logits, but not start_logits, end_logits$",
+        r"^model\.onnx: it has the outputs logits, but not start_logits, end_logits$",
     ),
     "logits of three dimensions": (
         _changed(_rank_three),
@@ -137,11 +137,11 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
     "a graph that fails on every text": (_changed(_fails_always), r"^model\.onnx: a first pass fails \("),
     "a graph that reads pictures": (
         _changed(lambda model: _add_input(model, "pixel_values", TensorProto.FLOAT)),
-        r"^model\.onnx: it reads pixel_values, which this task does not give$",
+        r"^model\.onnx: it has the inputs pixel_values, which this task does not have$",
     ),
     "a graph that reads strings": (
         _changed(lambda model: _add_input(model, "texts", TensorProto.STRING)),
-        r"^model\.onnx: it reads numbers of a kind that is not served: texts \(tensor\(string\)\)$",
+        r"^model\.onnx: it has inputs of a type that is not supported: texts \(tensor\(string\)\)$",
     ),
     "Whisper": (
         lambda folder: doubles.summarizer(folder, num_mel_bins=80, **SUMMARIZER_CONFIG),
@@ -153,12 +153,12 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
     ),
     "an encoder that gives no caches": (
         _caches_of_another,
-        r"^encoder\.onnx: it gives start_logits, end_logits, but not present\.0\.encoder",
+        r"^encoder\.onnx: it has the outputs start_logits, end_logits, but not present\.0\.encoder",
     ),
-    "a decoder that keeps no caches": (_decoder_without_caches, r"^decoder\.onnx: it keeps no caches"),
+    "a decoder that keeps no caches": (_decoder_without_caches, r"^decoder\.onnx: it has no caches"),
     "a decoder that reads more": (
         lambda folder: _rewritten(doubles.summarizer(folder) / "decoder.onnx", _wide_decoder),
-        r"^decoder\.onnx: it reads position_ids, which this task does not give$",
+        r"^decoder\.onnx: it has the inputs position_ids, which this task does not have$",
     ),
     "a decoder of another vocabulary": (
         lambda folder: doubles.summarizer(folder, vocab_size=77),

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,15 +12,16 @@ from service.app import create_app
 from service.config import Settings
 from service.engine.loaded_model import LoadedModel
 from service.errors import StartupError
+from service.tasks.base import Rounds
+from service.tasks.classification import Classification, ClassificationResult
+from service.tasks.parameters import ClassifyParameters
 
 
-class FaultyTask:
+class FaultyTask(Classification):
     """A fault of ours, outside of any model."""
 
-    route = "classify"
-
-    def prepare(self, text: str, parameters: Any) -> Any:
-        raise RuntimeError(f"secret of {text}")
+    def run(self, item: str, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
+        raise RuntimeError(f"secret of {item}")
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/v1", "/docs-files/none.js", "/%ff%fe", "/ü/"])
@@ -45,17 +45,24 @@ def test_wrong_methods(client: TestClient, method: str, path: str) -> None:
     }
 
 
-def test_a_fault_of_the_server_has_the_same_shape_and_keeps_its_cause(client: TestClient, app: FastAPI) -> None:
+def test_a_fault_of_the_server_has_the_same_shape_and_only_the_log_says_its_cause(
+    client: TestClient, app: FastAPI, caplog: pytest.LogCaptureFixture
+) -> None:
     models = app.state.registry.models
-    models["faulty"] = LoadedModel(models["moods"].artifact, FaultyTask(), models["moods"].metrics)
+    moods = models["moods"]
+    models["faulty"] = LoadedModel(
+        moods.artifact, FaultyTask(moods.artifact, batch_tokens=64, wide_threads=1), moods.metrics
+    )
     try:
         response = client.post("/v1/classify", json={"inputs": "mine", "model": "faulty"})
     finally:
         del models["faulty"]
     assert response.status_code == 500
-    assert list(response.json()) == ["error", "error_type"]
-    assert response.json()["error_type"] == "Internal"
-    assert "secret" not in response.text
+    assert response.json() == {
+        "error": "A fault of the server in POST /v1/classify; its log says more.",
+        "error_type": "Internal",
+    }
+    assert "RuntimeError: secret of mine" in caplog.text
     assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
 
 

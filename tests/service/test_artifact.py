@@ -31,43 +31,7 @@ def sums(folder: Path, *names: str) -> None:
     (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
 
 
-# --- Task and graphs -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("architecture", "task"),
-    [
-        ("BertForSequenceClassification", "text-classification"),
-        ("DistilBertForSequenceClassification", "text-classification"),
-        ("RobertaForQuestionAnswering", "question-answering"),
-        ("BartForConditionalGeneration", "summarization"),
-        ("T5ForConditionalGeneration", "summarization"),
-        ("MarianMTModel", "summarization"),
-    ],
-)
-def test_the_task_is_read_from_the_architecture(tmp_path: Path, architecture: str, task: str) -> None:
-    assert artifact(tmp_path, architectures=[architecture]).task == task
-
-
-@pytest.mark.parametrize("architectures", [["BertForMaskedLM"], [], None])
-def test_other_heads_are_refused_by_name(tmp_path: Path, architectures: list[str] | None) -> None:
-    with pytest.raises(ArtifactError, match="BertForMaskedLM" if architectures else "no architecture"):
-        _ = artifact(tmp_path, architectures=architectures).task
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"architectures": ["WhisperForConditionalGeneration"], "is_encoder_decoder": True, "num_mel_bins": 80},
-        {"architectures": ["Speech2TextForConditionalGeneration"], "input_feat_per_channel": 80},
-        {"architectures": ["BlipForConditionalGeneration"], "vision_config": {}},
-        {"architectures": ["Qwen2AudioForConditionalGeneration"], "audio_config": {}},
-        {"architectures": ["ToyForConditionalGeneration"], "is_encoder_decoder": False},
-    ],
-)
-def test_a_model_that_does_not_turn_text_into_text_is_refused(tmp_path: Path, config: dict[str, Any]) -> None:
-    with pytest.raises(ArtifactError, match=f"config.json names {config['architectures'][0]}; served are"):
-        _ = artifact(tmp_path, **config).task
+# --- Graphs --------------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
@@ -99,19 +63,35 @@ MERGED = ["encoder_model.onnx", "decoder_model_merged.onnx"]
     ],
 )
 def test_the_graphs_of_an_encoder_decoder(tmp_path: Path, files: list[str], chosen: list[str]) -> None:
-    assert [path.name for path in artifact(tmp_path, *files, **BART).graphs] == chosen
+    found = artifact(tmp_path, *files, **BART)
+    assert [path.name for path in found.seq2seq_graphs] == chosen
+    assert found.graphs == found.seq2seq_graphs
+    (tmp_path / "model.onnx").touch()
+    assert artifact(tmp_path, **BART).graphs == found.graphs, "not an encoder that lies beside them"
 
 
 @pytest.mark.parametrize("files", [[], ["encoder.onnx"], ["decoder_model.onnx"]])
 def test_graphs_that_are_not_all_there_are_named(tmp_path: Path, files: list[str]) -> None:
     with pytest.raises(ArtifactError, match=r"wanted encoder\.onnx \+ decoder\.onnx or "):
-        _ = artifact(tmp_path, *files, **BART).graphs
+        _ = artifact(tmp_path, *files, **BART).seq2seq_graphs
+
+
+def test_graphs_without_caches_are_refused_with_the_command_that_makes_better_ones(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="--task text2text-generation-with-past"):
+        _ = artifact(tmp_path, "encoder_model.onnx", "decoder_model.onnx", **BART).seq2seq_graphs
+
+
+def test_a_folder_without_the_graphs_that_a_task_needs_names_them(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"wanted model\.onnx$"):
+        _ = artifact(tmp_path, *OURS).encoder_graph
+    with pytest.raises(ArtifactError, match=r"wanted model\.onnx or encoder\.onnx \+ decoder\.onnx or "):
+        _ = artifact(tmp_path / "empty").graphs
 
 
 def test_the_graph_of_an_encoder(tmp_path: Path) -> None:
-    assert [path.name for path in artifact(tmp_path, "model_quantized.onnx").graphs] == ["model_quantized.onnx"]
+    assert artifact(tmp_path, "model_quantized.onnx").encoder_graph.name == "model_quantized.onnx"
     found = artifact(tmp_path / "plain", "model.onnx")
-    assert [path.name for path in found.graphs] == ["model.onnx"]
+    assert found.graphs == (found.encoder_graph,) == (found.folder / "model.onnx",)
     assert found.left_aside == []
     assert found.size_bytes == len("model.onnx")
 
@@ -153,11 +133,10 @@ def test_forms_of_an_encoder_decoder(tmp_path: Path, names: list[str], form: str
         ({"id2label": {str(index): f"l{index}" for index in range(12)}}, [f"l{index}" for index in range(12)]),
         ({"num_labels": 3}, ["LABEL_0", "LABEL_1", "LABEL_2"]),
         ({}, ["LABEL_0", "LABEL_1"]),
-        ({"architectures": ["BertForQuestionAnswering"], "id2label": {"0": "x"}}, []),
     ],
 )
 def test_labels(tmp_path: Path, config: dict[str, Any], labels: list[str]) -> None:
-    assert artifact(tmp_path, **config).labels == labels
+    assert artifact(tmp_path, **config).label_names() == labels
 
 
 @pytest.mark.parametrize("names", [None, {}, {"0": "no", "1": "yes", "2": "maybe"}])

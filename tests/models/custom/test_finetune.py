@@ -124,7 +124,7 @@ def test_one_command_makes_a_classifier_that_is_served(tmp_path: Path, several: 
     artifact = Artifact(target)
     artifact.verify()
     assert (artifact.precision, artifact.multi_label) == ("int8", several)
-    assert artifact.labels == (["bad", "good", "new"] if several else ["bad", "good"])
+    assert artifact.label_names() == (["bad", "good", "new"] if several else ["bad", "good"])
     assert artifact.metrics["score"] == {("macro_f1" if several else "accuracy"): 100.0}
     card = (target / "README.md").read_text(encoding="utf-8")
     assert "| bad | 100.0 | 100.0 | 100.0 | 4 |" in card

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.data.wording import names_in
-from service.seq2seq.source_names import Source, is_name
+from service.seq2seq.source_names import SourceText
+from service.text.names import is_name
 
 CHARS = st.sampled_from("abAB12.,-_ 'é(/")
 WORDS = st.text(st.sampled_from("abABé1_"), min_size=1, max_size=6)
@@ -36,8 +37,8 @@ def test_words_with_hyphens_hold_no_name_that_the_service_does_not_see(word: str
 def test_where_all_names_are_the_sources_the_score_finds_them_there(summary: str, source: str) -> None:
     """Also where the summary was put together from the source, so that many are."""
     for text in (summary, source[len(source) // 3 :], source[: len(source) // 2] + summary):
-        rule = Source(source, ALL)
-        if all(rule.rest(word) == 0 for word in words_of(text) if is_name(word)):
+        rule = SourceText(source, ALL)
+        if all(rule.chars_left(word) == 0 for word in words_of(text) if is_name(word)):
             assert all(name in source for name in names_in(text))
 
 
@@ -46,4 +47,4 @@ def test_where_all_names_are_the_sources_the_score_finds_them_there(summary: str
 )
 def test_a_texts_own_names_are_its_own(text: str) -> None:
     assert names_in(text)
-    assert all(Source(text, ALL).rest(word) == 0 for word in words_of(text) if is_name(word))
+    assert all(SourceText(text, ALL).chars_left(word) == 0 for word in words_of(text) if is_name(word))

@@ -1,4 +1,4 @@
-"""Bodies that would cost the event loop a lot; what is read and refused otherwise is in test_lane.py."""
+"""Bodies that would cost the event loop a lot; what is refused once it is parsed is in test_v1.py."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LIMITS = BodyLimits(max_bytes=1_000_000, max_inputs=4, max_input_chars=10_000)
 OUTSIDE = LIMITS.outside_bytes
 
 
-def read(body: bytes, size: int = 1_000_000, limits: BodyLimits = LIMITS) -> bytes:
-    """A body that comes in parts of `size`, as it is read."""
+def read(body: bytes, size: int = 1_000_000, limits: BodyLimits = LIMITS, length: bytes = b"") -> bytes:
+    """A body that comes in parts of `size`, as it is read; `length` is its Content-Length."""
     parts = [body[begin : begin + size] for begin in range(0, len(body), size)]
     messages: Iterator[Message] = iter(
         {"type": "http.request", "body": part, "more_body": number < len(parts)} for number, part in enumerate(parts, 1)
@@ -27,7 +27,27 @@ def read(body: bytes, size: int = 1_000_000, limits: BodyLimits = LIMITS) -> byt
     async def receive() -> Message:
         return next(messages)
 
-    return bytes(asyncio.run(read_body(receive, b"", limits)))
+    return bytes(asyncio.run(read_body(receive, length, limits)))
+
+
+@pytest.mark.parametrize("size", [1_000_000, 4_097])
+def test_a_body_as_large_as_the_limit_is_taken(size: int) -> None:
+    body = orjson.dumps({"inputs": ["a" * 9_990] * 4})
+    limits = BodyLimits(max_bytes=len(body), max_inputs=4, max_input_chars=10_000)
+    assert read(body, size, limits, b"%d" % len(body)) == body
+
+
+def test_a_body_over_the_limit_is_refused_by_its_length_before_it_is_read() -> None:
+    with pytest.raises(
+        InputTooLong, match=r"^A body of 1000001 bytes; the limit is 1000000\. Send the inputs in several"
+    ):
+        asyncio.run(read_body(pytest.fail, b"1000001", LIMITS))
+
+
+@pytest.mark.parametrize("size", [2_000_000, 4_097])
+def test_a_body_over_the_limit_is_refused_as_it_comes(size: int) -> None:
+    with pytest.raises(InputTooLong, match=r"^A body of more than 1000000 bytes"):
+        read(orjson.dumps({"inputs": ["a" * 9_000] * 120}), size)
 
 
 def filled(head: bytes, unit: bytes, tail: bytes, size: int = 900_000) -> bytes:
@@ -119,6 +139,21 @@ def test_anything_else_is_left_to_validation(given: Any) -> None:
         (b"{", "line 1 column 2"),
         (b'{"inputs":\n x}', "line 2 column 2"),
         (b'{"inputs":\n "caf\xe9"}', "byte 0xe9 is not UTF-8 at line 2 column 6"),
+        (b'{"inputs": "\xed\xa0\x80"}', "byte 0xed is not UTF-8 at line 1 column 13"),
+        (b" ", r"line 1 column \d+"),
+        (b"\x00", "line 1 column 1"),
+        (b"not json", "line 1 column 1"),
+        (b'{"inputs": "go', r"line 1 column \d+"),
+        (b'{"inputs": "good"} {}', r"line 1 column \d+"),
+        (b'{"inputs": "good",}', r"line 1 column \d+"),
+        (b"{'inputs': 1}", "line 1 column 2"),
+        (b"[" * 9000, r"line 1 column \d+"),
+        (b'{"inputs": ' + b"[" * 2000 + b"]" * 2000 + b"}", r"line 1 column \d+"),
+        (b'{"model": NULL}', r"line 1 column \d+"),
+        (b'{"model": NaN}', r"line 1 column \d+"),
+        (b'{"inputs": "bad \x01 control"}', r"line 1 column \d+"),
+        (b'{"inputs": ["good", "\\udfff \\ud800"]}', r"line 1 column \d+"),
+        (b'{"inputs": "good", "\\ud800": 1}', r"line 1 column \d+"),
         (b"\xff", "byte 0xff is not UTF-8 at line 1 column 1"),
     ],
 )

@@ -1,225 +1,165 @@
-"""What the lanes do in the framework's place; what the routes answer is in test_inference.py."""
+"""The endpoint, spoken to in a dialect of this module's own: what every dialect gets from it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel
 from starlette.datastructures import State
+from starlette.routing import Route
 from starlette.testclient import TestClient
-from starlette.types import Message, Scope
+from starlette.types import Message
 
-from service.api.body import BodyLimits
+from service.api.body import BodyLimits, parse
+from service.api.dialect import EncodedRequest, EncodedResponse, InferenceCall
 from service.api.endpoint import InferenceEndpoint
-from service.api.schemas import AnswerResponse, ClassifyResponse, ErrorBody, SummarizeResponse
-from service.api.v1 import SCHEMAS
 from service.engine.engine import Inference
-from service.errors import DeadlineExceeded, InferenceError, ModelNotFound, Overloaded, ServiceError, Unavailable
+from service.errors import DeadlineExceeded, InferenceError, InvalidInput, Overloaded, ServiceError
+from service.tasks.classification import ClassificationResult
+from service.tasks.parameters import ClassifyParameters
+from tests.service.api.doubles import StubRegistry, post_messages
 from tests.service.serving import samples, total
 
-JSON = {"Content-Type": "application/json"}
-QUESTION = {"question": "the capital?", "context": "it is paris"}
-GOOD = {"classify": "a good film", "answer": QUESTION, "summarize": "paris is the capital"}
-RESPONSES: dict[str, type[BaseModel]] = {
-    "classify": ClassifyResponse,
-    "answer": AnswerResponse,
-    "summarize": SummarizeResponse,
-}
-ROUTES = list(SCHEMAS)
-LIMITS = BodyLimits(max_bytes=10_000, max_inputs=4, max_input_chars=1000)
+LIMITS = BodyLimits(max_bytes=1000, max_inputs=4, max_input_chars=1000)
+ANSWER = Inference("moods", [ClassificationResult("é", 0.1, [], False, None)], 5, 2)
+GIVEN_UP = asyncio.CancelledError()
 
 
-class OneAnswer:
-    """A registry that knows one answer, or one error."""
+class TrialDialect:
+    """Another shape of classification: `prompt` in, `verdict` out, faults as `problem` in a media type of their own."""
 
-    def __init__(self, told: BaseException | Inference) -> None:
-        self._told = told
-        self.asked: list[tuple[str, list[Any], Any, str | None]] = []
+    path = "/trial/{version}/classify"
+    watches_client = False
 
-    async def infer(
-        self, route: str, inputs: list[Any], parameters: Any, model: str | None, *, arrived_s: float
-    ) -> Inference:
-        self.arrived_s = arrived_s
-        self.asked.append((route, inputs, parameters, model))
-        if isinstance(self._told, BaseException):
-            raise self._told
-        return self._told
+    def decode(self, request: EncodedRequest) -> InferenceCall:
+        if request.content_type != "application/trial":
+            raise InvalidInput(f"Not {request.content_type!r}.")
+        body = parse(request.body, LIMITS)
+        return InferenceCall("classify", "moods", [body["prompt"]], ClassifyParameters(top_k=1), "stream" in body)
+
+    def encode(self, call: InferenceCall, inference: Inference) -> EncodedResponse:
+        body = {"prompt": call.inputs[0], "verdict": inference.results[0]}
+        return EncodedResponse(201, orjson.dumps(body), [(b"x-tokens", b"%d" % inference.input_tokens)], b"a/trial")
+
+    def encode_event(self, call: InferenceCall, event: str | Inference) -> bytes:
+        return orjson.dumps({"delta": event} if isinstance(event, str) else {"done": call.model})
+
+    def encode_error(self, error: ServiceError) -> EncodedResponse:
+        headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+        return EncodedResponse(error.status, orjson.dumps({"problem": str(error)}), headers, b"a/problem")
 
 
-def lane_to(registry: OneAnswer, route: str = "classify") -> TestClient:
-    return TestClient(InferenceEndpoint(route, SCHEMAS[route], State({"registry": registry}), limits=LIMITS))
+def client_of(registry: StubRegistry) -> TestClient:
+    app = FastAPI()
+    app.state.registry = registry
+    app.router.routes.append(
+        Route(TrialDialect.path, InferenceEndpoint(TrialDialect(), app.state, LIMITS), methods=["POST"])
+    )
+    return TestClient(app, headers={"Content-Type": "Application/Trial; charset=utf-8"})
 
 
-def told(client: TestClient, path: str, **request: Any) -> tuple[int, str, str]:
-    """Status, word and sentence of a refusal; its body is the documented one."""
-    response = client.post(path, **request)
-    assert response.headers["content-type"] == "application/json"
-    assert int(response.headers["content-length"]) == len(response.content)
-    body = ErrorBody.model_validate(response.json())
-    assert body.model_dump() == response.json()
-    assert body.error.endswith((".", "}."))
-    return response.status_code, body.error_type, body.error
+def post(registry: StubRegistry, **body: Any) -> Any:
+    return client_of(registry).post("/trial/2/classify", content=orjson.dumps({"prompt": "ü"} | body))
+
+
+def events(registry: StubRegistry) -> list[Any]:
+    response = post(registry, stream=True)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    *found, rest = response.content.split(b"\n\n")
+    assert rest == b""
+    return [json.loads(event.removeprefix(b"data: ")) for event in found]
 
 
 # --- There and back --------------------------------------------------------------------------------------------------
 
 
-def test_what_was_asked_reaches_the_registry_and_its_answer_the_client() -> None:
-    registry = OneAnswer(Inference("moods", [{"label": "é", "score": 0.1}], 5, 2))
-    response = lane_to(registry).post("/", json={"inputs": ["good", "ü"], "parameters": {"top_k": 1}, "model": "moods"})
-    assert response.status_code == 200
-    assert response.headers["content-type"] == "application/json"
-    assert response.json() == {
-        "model": "moods",
-        "results": [{"label": "é", "score": 0.1}],
-        "usage": {"input_tokens": 5, "output_tokens": 2},
-    }
-    ((route, inputs, parameters, model),) = registry.asked
-    assert (route, inputs, parameters.top_k, model) == ("classify", ["good", "ü"], 1, "moods")
+def test_a_call_reaches_the_registry_and_its_answer_the_client() -> None:
+    registry = StubRegistry(ANSWER)
+    response = post(registry)
+    assert response.status_code == 201
+    assert response.headers["content-type"] == "a/trial"
+    assert response.headers["x-tokens"] == "5"
+    assert int(response.headers["content-length"]) == len(response.content)
+    assert response.json()["prompt"] == "ü"
+    assert response.json()["verdict"]["label"] == "é"
+    assert registry.calls == [("classify", ["ü"], ClassifyParameters(top_k=1), "moods")]
 
 
-def test_one_input_is_a_list_of_one_to_the_registry() -> None:
-    registry = OneAnswer(Inference("moods", [], 0, 0))
-    assert lane_to(registry).post("/", json={"inputs": "good"}).status_code == 200
-    assert registry.asked[0][1] == ["good"]
+def test_a_stream_is_sent_as_the_dialects_events() -> None:
+    assert events(StubRegistry("a", "b", ANSWER)) == [{"delta": "a"}, {"delta": "b"}, {"done": "moods"}]
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_answers_are_what_the_schema_says_and_no_more(client: TestClient, route: str) -> None:
-    answer = client.post(f"/v1/{route}", json={"inputs": [GOOD[route]]}).json()
-    assert RESPONSES[route].model_validate(answer, strict=True).model_dump() == answer
+def test_what_a_dialect_cannot_decode_is_refused_in_its_own_shape() -> None:
+    registry = StubRegistry(ANSWER)
+    response = client_of(registry).post("/trial/2/classify", json={}, headers={"Content-Type": "a/b;c"})
+    assert (response.status_code, response.json()) == (422, {"problem": "Not 'a/b'."})
+    assert registry.calls == []
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_every_lane_is_documented_as_it_is_read(client: TestClient, route: str) -> None:
-    schema = client.get("/openapi.json").json()
-    operation = schema["paths"][f"/v1/{route}"]["post"]
-    assert operation["requestBody"]["required"] is True
-    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-    documented = schema["components"]["schemas"][reference.rsplit("/", 1)[-1]]
-    read = SCHEMAS[route].model_json_schema(ref_template="#/components/schemas/{model}")
-    own = {"stream"} if route == "summarize" else set()
-    assert set(documented["properties"]) == {"inputs", "parameters", "model"} | own
-    for name in ("title", "required", "additionalProperties"):
-        assert documented[name] == read[name]
-    assert documented["properties"]["inputs"] == read["properties"]["inputs"]
-    parameters = documented["properties"]["parameters"]["$ref"].rsplit("/", 1)[-1]
-    properties = schema["components"]["schemas"][parameters]["properties"]
-    assert set(properties) == set(read["$defs"][parameters]["properties"])
-    answered = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
-    assert answered.endswith(f"/{RESPONSES[route].__name__}")
+def test_a_body_over_the_limit_is_refused_in_the_dialects_shape() -> None:
+    registry = StubRegistry(ANSWER)
+    response = post(registry, more="x" * 1000)
+    assert (response.status_code, list(response.json())) == (413, ["problem"])
+    assert registry.calls == []
 
 
-def test_every_route_that_is_documented_for_posts_is_a_lane(client: TestClient) -> None:
-    paths = client.get("/openapi.json").json()["paths"]
-    assert {path for path, operations in paths.items() if "post" in operations} == {f"/v1/{route}" for route in ROUTES}
+# --- What the registry raises ----------------------------------------------------------------------------------------
 
 
-# --- What clients send wrong -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("stream", [{}, {"stream": True}], ids=["whole", "before the first event"])
 @pytest.mark.parametrize(
-    "kind", [None, "", "text/plain", "application/x-www-form-urlencoded", "text/plain; application/json", "json"]
+    "error", [Overloaded("Full."), DeadlineExceeded("Late."), InferenceError("Failed.")], ids=lambda error: error.code
 )
-def test_a_content_type_that_is_not_json(client: TestClient, route: str, kind: str | None) -> None:
-    headers = {} if kind is None else {"Content-Type": kind}
-    status, word, sentence = told(client, f"/v1/{route}", content=b'{"inputs": "good"}', headers=headers)
-    assert (status, word) == (415, "Validation")
-    shown = "of no type" if not kind else kind.partition(";")[0]
-    assert sentence == f"The body is {shown}; send JSON with Content-Type: application/json."
+def test_errors_have_their_status_and_headers(error: ServiceError, stream: dict[str, bool]) -> None:
+    response = post(StubRegistry(error), **stream)
+    assert (response.status_code, response.json()) == (error.status, {"problem": str(error)})
+    assert response.headers["content-type"] == "a/problem"
+    assert response.headers.get("retry-after") == ("1" if error.status == 429 else None)
 
 
-@pytest.mark.parametrize(
-    "kind", ["application/json", "Application/JSON ; charset=utf-8", "application/vnd.api+json", " application/json"]
-)
-def test_a_content_type_that_is_json(client: TestClient, kind: str) -> None:
-    response = client.post("/v1/classify", content=b'{"inputs": "good"}', headers={"Content-Type": kind})
-    assert response.status_code == 200
+def test_an_error_after_the_first_event_is_the_last_event() -> None:
+    assert events(StubRegistry("a", DeadlineExceeded("Late."))) == [{"delta": "a"}, {"problem": "Late."}]
 
 
-def test_an_empty_body(client: TestClient) -> None:
-    for content in (b"", iter([b"", b""])):
-        status, word, sentence = told(client, "/v1/classify", content=content, headers=JSON)
-        assert (status, word) == (422, "Validation")
-        assert sentence == 'The body is empty; send JSON such as {"inputs": "some text"}.'
+@pytest.mark.parametrize("stream", [{}, {"stream": True}], ids=["whole", "before the first event"])
+def test_a_request_that_the_server_gives_up_when_it_stops_is_told_so(stream: dict[str, bool]) -> None:
+    response = post(StubRegistry(GIVEN_UP), **stream)
+    assert response.status_code == 503
+    assert "shutting down" in response.json()["problem"]
 
 
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"not json", b" ", b"\x00", b'{"inputs": "good"', b'{"inputs": "go', b'{"inputs": "good"} {}', b"{'inputs': 1}",
-        b'{"inputs": "\xff\xfe"}', b'{"inputs": "caf\xe9"}', b'{"inputs": "\xed\xa0\x80"}', b"[" * 9000,
-        b'{"inputs": ' * 900, b'{"inputs": ' + b"[" * 2000 + b"]" * 2000 + b"}", b'{"inputs": "good", "model": NULL}',
-    ],
-)  # fmt: skip
-def test_what_is_not_json_says_where(client: TestClient, route: str, body: bytes) -> None:
-    status, word, sentence = told(client, f"/v1/{route}", content=body, headers=JSON)
-    assert (status, word) == (400, "Validation")
-    assert sentence.startswith("The body is not JSON: ")
-    assert " at line 1 column " in sentence
-    assert len(sentence) < 200
-    assert client.post(f"/v1/{route}", json={"inputs": GOOD[route]}).status_code == 200
+def test_a_stream_that_the_server_gives_up_when_it_stops_ends_by_telling_so() -> None:
+    first, last = events(StubRegistry("a", GIVEN_UP))
+    assert first == {"delta": "a"}
+    assert "shutting down" in last["problem"]
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000])
-def test_a_body_may_come_in_any_pieces(client: TestClient, size: int) -> None:
-    body = json.dumps({"inputs": ["good 🎉", "bad"]}, ensure_ascii=False).encode()
-    pieces = [body[begin : begin + size] for begin in range(0, len(body), size)]
-    response = client.post("/v1/classify", content=iter(pieces), headers=JSON)
-    assert response.status_code == 200
-    assert response.content == client.post("/v1/classify", content=body, headers=JSON).content
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
-@pytest.mark.parametrize("route", ROUTES)
-def test_other_methods(client: TestClient, route: str, method: str) -> None:
-    response = client.request(method, f"/v1/{route}")
-    assert response.status_code == 405
-    if method != "HEAD":
-        assert response.json() == {
-            "error": f"/v1/{route} does not take {method}; /docs says what it takes.",
-            "error_type": "MethodNotAllowed",
-        }
+@pytest.mark.parametrize("pieces", [None, [], ["a"]], ids=["whole", "before the first event", "after it"])
+def test_a_fault_is_told_without_its_cause_and_logged_with_it(
+    pieces: list[str] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = StubRegistry(*(pieces or []), RuntimeError("a secret"))
+    with caplog.at_level(logging.ERROR, logger="service"):
+        if pieces:
+            told = events(registry)[-1]
+        else:
+            response = post(registry, **({} if pieces is None else {"stream": True}))
+            assert response.status_code == 500
+            told = response.json()
+    assert told == {"problem": f"A fault of the server in POST {TrialDialect.path}; its log says more."}
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "a secret"
+    assert "ü" not in caplog.text
 
 
 # --- Clients that leave ----------------------------------------------------------------------------------------------
-
-
-def asgi(app: FastAPI, *received: Message) -> list[Message]:
-    """POST /v1/classify as a server would tell of it; returns what the application sent."""
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": "/v1/classify",
-        "raw_path": b"/v1/classify",
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }
-    messages: Iterator[Message] = iter(received)
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return next(messages)
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    asyncio.run(app(scope, receive, send))
-    return sent
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3])
@@ -227,98 +167,31 @@ def test_a_client_that_leaves_before_its_body_is_whole_gets_no_answer(
     app: FastAPI, client: TestClient, parts: int
 ) -> None:
     def left() -> float:
-        text = client.get("/metrics").text
-        name = "shoal_request_duration_seconds_count"
-        assert total(samples(text), "shoal_requests_in_flight") == 1, "the scrape itself"
-        return total(samples(text), name, route="/v1/classify", status="499")
+        found = samples(client.get("/metrics").text)
+        assert total(found, "shoal_requests_in_flight") == 1, "the scrape itself"
+        return total(found, "shoal_request_duration_seconds_count", route="/v1/classify", status="499")
 
     before = left()
     body: list[Message] = [{"type": "http.request", "body": b'{"inputs": ', "more_body": True}] * parts
-    assert asgi(app, *body, {"type": "http.disconnect"}) == []
+    assert post_messages(app, "/v1/classify", *body, {"type": "http.disconnect"}) == []
     assert left() == before + 1
 
 
-# --- Body limit (10,000 bytes here) ----------------------------------------------------------------------------------
+def test_a_client_that_leaves_while_its_answer_is_made_cancels_it() -> None:
+    class Cancelled(StubRegistry):
+        async def stream(self, *_: Any, **__: Any) -> Any:
+            try:
+                await asyncio.get_running_loop().create_future()
+                yield ""
+            except asyncio.CancelledError:
+                self.calls.append(("cancelled", [], None, None))
+                raise
 
+    class StreamingDialect(TrialDialect):
+        def decode(self, request: EncodedRequest) -> InferenceCall:
+            return InferenceCall("summarize", None, [request.body], ClassifyParameters(), stream=True)
 
-def body_of(size: int) -> bytes:
-    """JSON of exactly so many bytes."""
-    head, tail = b'{"inputs": "good"', b"}"
-    return head + b" " * (size - len(head) - len(tail)) + tail
-
-
-def pieces(body: bytes, size: int) -> Iterator[bytes]:
-    return (body[begin : begin + size] for begin in range(0, len(body), size))
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_as_large_as_the_limit_is_taken(client: TestClient, chunked: bool) -> None:
-    body = body_of(10_000)
-    response = client.post("/v1/classify", content=pieces(body, 999) if chunked else body, headers=JSON)
-    assert response.status_code == 200
-
-
-@pytest.mark.parametrize("size", [10_001, 2_000_000])
-def test_a_body_over_the_limit_is_refused_by_its_length(client: TestClient, size: int) -> None:
-    response = client.post("/v1/classify", content=body_of(size), headers=JSON)
-    assert response.status_code == 413
-    assert response.json() == {
-        "error": f"A body of {size} bytes; the limit is 10000. Send the inputs in several requests.",
-        "error_type": "Validation",
-    }
-
-
-@pytest.mark.parametrize("size", [10_001, 2_000_000])
-def test_a_body_over_the_limit_is_refused_as_it_comes(client: TestClient, size: int) -> None:
-    response = client.post("/v1/classify", content=pieces(body_of(size), 4096), headers=JSON)
-    assert response.status_code == 413
-    assert list(response.json()) == ["error", "error_type"]
-    assert "more than 10000 bytes" in response.json()["error"]
-    assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
-
-
-# --- What the registry raises ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        Overloaded("Full."), DeadlineExceeded("Late."), ModelNotFound("None."), InferenceError("Failed."),
-        Unavailable("Down."),
-    ],
-    ids=lambda error: type(error).__name__,
-)  # fmt: skip
-def test_errors_have_their_status_and_headers(error: ServiceError) -> None:
-    client = lane_to(OneAnswer(error))
-    response = client.post("/", json={"inputs": "good"})
-    assert response.status_code == error.status
-    assert response.json() == {"error": str(error), "error_type": error.code}
-    assert response.headers.get("retry-after") == ("1" if error.status == 429 else None)
-    assert response.headers["content-type"] == "application/json"
-
-
-def test_a_request_that_the_server_gives_up_when_it_stops_is_told_so() -> None:
-    status, word, sentence = told(lane_to(OneAnswer(asyncio.CancelledError())), "/", json={"inputs": "good"})
-    assert (status, word) == (503, "Unhealthy")
-    assert "shutting down" in sentence
-
-
-def test_a_fault_is_told_without_its_cause_and_logged_with_it(caplog: pytest.LogCaptureFixture) -> None:
-    client = lane_to(OneAnswer(RuntimeError("a secret")))
-    with caplog.at_level(logging.ERROR, logger="service"):
-        status, word, sentence = told(client, "/", json={"inputs": "swordfish"})
-    assert (status, word) == (500, "Internal")
-    assert sentence == "A fault of the server in POST /v1/classify; its log says more."
-    (record,) = caplog.records
-    assert record.exc_info is not None
-    assert str(record.exc_info[1]) == "a secret"
-    assert "swordfish" not in caplog.text
-
-
-def test_behind_a_root_path_requests_are_answered_too(app: FastAPI, client: TestClient) -> None:
-    behind = TestClient(app, root_path="/ai")
-    response = behind.post("/ai/v1/classify", content=b"{", headers=JSON)
-    assert response.status_code == 400
-    response = behind.post("/ai/v1/classify", json={"inputs": " "})
-    assert response.status_code == 422
-    assert response.json()["error"] == "inputs: The text is empty or blank."
+    registry = Cancelled()
+    endpoint = InferenceEndpoint(StreamingDialect(), State({"registry": registry}), LIMITS)
+    assert post_messages(endpoint, "/", {"type": "http.request", "body": b"a"}, {"type": "http.disconnect"}) == []
+    assert [each[0] for each in registry.calls] == ["cancelled"]

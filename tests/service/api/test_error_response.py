@@ -7,11 +7,18 @@ import pytest
 from prometheus_client import generate_latest
 from pydantic import BaseModel, ValidationError
 
-from service.api.error_response import error_response, validation_error
-from service.api.schemas import AnswerRequest, ClassifyRequest, SummarizeRequest
+from service.api.error_response import error_response, http_error, validation_error
+from service.api.schemas import request_schema
 from service.errors import InvalidInput, Overloaded, ServiceError
 from service.metrics import REGISTRY
+from service.tasks.classification import Classification
+from service.tasks.question_answering import QuestionAnswering
+from service.tasks.summarization import Summarization
 from tests.service.serving import samples, total
+
+ClassifyRequest = request_schema(Classification)
+AnswerRequest = request_schema(QuestionAnswering)
+SummarizeRequest = request_schema(Summarization)
 
 
 def kinds(base: type[ServiceError]) -> list[type[ServiceError]]:
@@ -22,12 +29,29 @@ def kinds(base: type[ServiceError]) -> list[type[ServiceError]]:
 def test_every_error_has_the_one_body(error: type[ServiceError]) -> None:
     told = error_response(error("Do this."))
     assert told.status == error.status
-    assert orjson.loads(told.content) == {"error": "Do this.", "error_type": error.code}
+    assert orjson.loads(told.body) == {"error": "Do this.", "error_type": error.code}
 
 
 def test_only_the_headers_that_an_error_brings() -> None:
-    assert dict(error_response(Overloaded("Full.")).headers) == {"Retry-After": "1"}
+    assert dict(error_response(Overloaded("Full.")).headers) == {b"retry-after": b"1"}
     assert dict(error_response(InvalidInput("Wrong.")).headers) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [(401, "Unauthorized"), (403, "Forbidden"), (413, "Validation"), (429, "Overloaded"), (418, "Validation"),
+     (500, "Internal"), (502, "Internal"), (503, "Unhealthy")],
+)  # fmt: skip
+def test_statuses_of_others_have_a_fitting_word(status: int, word: str) -> None:
+    told = error_response(http_error(status, "Do this.", {"X-Reason": "a"}))
+    assert (told.status, dict(told.headers)) == (status, {b"x-reason": b"a"})
+    assert orjson.loads(told.body) == {"error": "Do this.", "error_type": word}
+
+
+@pytest.mark.parametrize("error", kinds(ServiceError), ids=lambda error: error.__name__)
+def test_a_status_has_the_word_of_an_error_of_ours(error: type[ServiceError]) -> None:
+    ours = {each.code for each in kinds(ServiceError) if each.status == error.status}
+    assert http_error(error.status, "", {}).code in ours
 
 
 def test_refusals_are_counted_by_their_word() -> None:

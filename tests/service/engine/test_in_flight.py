@@ -33,21 +33,21 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_what_nobody_computes_cannot_be_joined() -> None:
-    assert InFlight().get("a") is None
+    assert InFlight().get("a", streaming=True) is None
 
 
 def test_all_who_joined_get_the_one_result_and_who_comes_then_starts_anew() -> None:
     async def story() -> None:
         in_flight = InFlight()
         state = begun(in_flight, "a")
-        assert in_flight.get("a") is state
+        assert in_flight.get("a", streaming=True) is state
         waits = [state.join() for _ in range(3)]
         waiting = [asyncio.create_task(wait.result()) for wait in waits]
         await asyncio.sleep(0)
         assert not any(task.done() for task in waiting)
         in_flight.complete(state, RESULT)
         assert [await task for task in waiting] == [RESULT] * 3
-        assert in_flight.get("a") is None
+        assert in_flight.get("a", streaming=True) is None
         assert len(in_flight) == 0
 
     run(story)
@@ -85,7 +85,7 @@ def test_only_the_last_who_leaves_an_unfinished_computation_is_told_so() -> None
         waits = [state.join() for _ in range(3)]
         assert [in_flight.release(wait) for wait in waits] == [False, False, True]
         assert state.abandoned
-        assert in_flight.get("a") is None, "and nobody joins it any more"
+        assert in_flight.get("a", streaming=True) is None, "and nobody joins it any more"
 
     run(story)
 
@@ -110,7 +110,7 @@ def test_what_is_left_of_an_abandoned_computation_does_not_end_its_successor() -
         new = begun(in_flight, "a")
         wait = new.join()
         in_flight.complete(old, FAILED)
-        assert in_flight.get("a") is new
+        assert in_flight.get("a", streaming=True) is new
         assert not wait.future.done()
 
     run(story)

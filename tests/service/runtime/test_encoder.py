@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from service.artifact import Artifact
 from service.config import ARTIFACTS
-from service.runtime.encoder import EncoderModel, output_arrays
+from service.errors import ArtifactError
+from service.runtime.encoder import TOKENS, EncoderModel, OutputAxes, output_arrays
 from service.scheduling.cost_model import CostModel
 from service.text.tokenizer import Encoding, Tokenizer
 from tests.service import doubles
@@ -23,7 +24,7 @@ ROWS = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=20), min_size=
 SHAPE = (2, 16)
 LEARNT = 128
 SINGLE_S, MULTI_S, TOO_MUCH_S = 60e-3, 30e-3, 90e-3
-"""Seconds of a pass that the cost models are given; a real pass takes far less, so the model of the session that ran falls."""
+"""Seconds of a pass in the cost models. A real pass takes far less, so what is known of the session that ran falls."""
 
 
 def encoding(ids: list[int]) -> Encoding:
@@ -38,8 +39,12 @@ def run(model: EncoderModel, encodings: list[Encoding], *, exclusive: bool = Fal
     return [output_arrays(output) for _, output in done.finished]
 
 
-def made(folder: Path, *, wide_threads: int = 1, per_token: bool = False) -> EncoderModel:
-    return EncoderModel(Artifact(folder), batch_tokens=256, wide_threads=wide_threads, per_token=per_token)
+LOGITS: OutputAxes = {"logits": ("labels",)}
+SPANS: OutputAxes = {"start_logits": (TOKENS,), "end_logits": (TOKENS,)}
+
+
+def made(folder: Path, *, wide_threads: int = 1, outputs: OutputAxes = LOGITS) -> EncoderModel:
+    return EncoderModel(Artifact(folder), outputs=outputs, batch_tokens=256, wide_threads=wide_threads)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,7 @@ def classifier(zoo: Path) -> EncoderModel:
 
 @pytest.fixture(scope="module")
 def reader(zoo: Path) -> EncoderModel:
-    return made(zoo / "reader", per_token=True)
+    return made(zoo / "reader", outputs=SPANS)
 
 
 # --- Passes ----------------------------------------------------------------------------------------------------------
@@ -86,6 +91,32 @@ def test_logits_of_tokens_end_where_the_row_does(reader: EncoderModel) -> None:
     assert len(long["start_logits"]) == 9
 
 
+def test_a_row_has_the_outputs_that_were_named_and_no_others(zoo: Path) -> None:
+    model = made(zoo / "reader", outputs={"end_logits": (TOKENS,)})
+    (outputs,) = run(model, [encoding([5, 6])])
+    assert list(outputs) == ["end_logits"]
+
+
+def test_named_axes_have_the_graphs_sizes(classifier: EncoderModel, reader: EncoderModel) -> None:
+    assert classifier.sizes == {"labels": 2}
+    assert reader.sizes == {}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "complaint"),
+    [
+        ({"states": ("hidden",)}, "but not states"),
+        ({"logits": (3,)}, r"logits has the shape \[2, 2\] after a first pass, instead of \[2, 3\]"),
+        ({"logits": (TOKENS, "labels")}, r"instead of \[2, 6, labels\]"),
+    ],
+)
+def test_a_graph_without_the_outputs_that_a_task_needs_is_refused(
+    zoo: Path, outputs: OutputAxes, complaint: str
+) -> None:
+    with pytest.raises(ArtifactError, match=complaint):
+        made(zoo / "moods", outputs=outputs)
+
+
 def test_a_model_runs_from_several_threads_at_once(classifier: EncoderModel) -> None:
     good, bad = encoding([doubles.IDS["good"]]), encoding([doubles.IDS["bad"]])
     wrong: list[Any] = []
@@ -107,9 +138,11 @@ def test_a_model_runs_from_several_threads_at_once(classifier: EncoderModel) -> 
 # --- One thread and many ---------------------------------------------------------------------------------------------
 
 
-def with_costs(folder: Path, *, single_s: float, multi_s: float, wide_threads: int = 2) -> EncoderModel:
+def with_costs(
+    folder: Path, *, single_s: float, multi_s: float, wide_threads: int = 2, outputs: OutputAxes = LOGITS
+) -> EncoderModel:
     """A model with both sessions loaded, whose cost models know these seconds."""
-    model = made(folder, wide_threads=wide_threads)
+    model = made(folder, wide_threads=wide_threads, outputs=outputs)
     for load in model.warm_up()[1][:1]:
         load()
     for cost, seconds in ((model.cost, single_s), (model._encoder._multi_thread_cost, multi_s)):
@@ -153,11 +186,12 @@ def test_before_the_warm_up_no_pass_takes_all_cores(zoo: Path) -> None:
     assert graphs_used(model, exclusive=True) == {"single"}
 
 
-@pytest.mark.parametrize("name", ["qa", "sentiment"])
-def test_both_sessions_give_the_same_bits(name: str) -> None:
+@pytest.mark.parametrize(("name", "outputs"), [("qa", SPANS), ("sentiment", LOGITS)])
+def test_both_sessions_give_the_same_bits(name: str, outputs: OutputAxes) -> None:
     """Of the default models: the toys' whole numbers would hide another order of sums."""
     folder = ARTIFACTS / name
-    single, multi = made(folder), with_costs(folder, single_s=SINGLE_S, multi_s=MULTI_S)
+    single = made(folder, outputs=outputs)
+    multi = with_costs(folder, single_s=SINGLE_S, multi_s=MULTI_S, outputs=outputs)
     tokenizer = Tokenizer(folder)
     encodings = [tokenizer.encode("A charming film, and often a moving one. " * 9, size) for size in (7, 40, 64, 64)]
     assert multi._encoder._multi_thread_cost.seconds(4, 64) < multi.cost.seconds(4, 64), "or one core would be taken"
@@ -192,5 +226,5 @@ def test_a_graph_gets_the_whole_numbers_that_it_declares(tmp_path: Path, kind: i
     graph = onnx.load(folder / "model.onnx")
     graph.graph.input[0].type.tensor_type.elem_type = kind
     onnx.save(graph, folder / "model.onnx")
-    (outputs,) = run(made(folder), [encoding([doubles.IDS["paris"], doubles.IDS["the"]])])
+    (outputs,) = run(made(folder, outputs=SPANS), [encoding([doubles.IDS["paris"], doubles.IDS["the"]])])
     assert outputs["start_logits"].tolist() == [5, -10]

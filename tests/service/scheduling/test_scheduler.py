@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from service.errors import InferenceError, InvalidInput, Overloaded, Unavailable
 from service.scheduling.cost_model import CostModel
 from service.scheduling.job import Job, Pass, Passes, Row
+from service.scheduling.model_batches import Batch, ModelBatches
 from service.scheduling.queue import Queue, Urgency
-from service.scheduling.scheduler import Scheduler
+from service.scheduling.scheduler import Scheduler, pick
 from tests.service.scheduling.doubles import (
     PATIENCE_S,
     Gate,
@@ -219,6 +220,91 @@ def test_lines_are_served_as_they_are_due() -> None:
             results(job)
     assert order == sorted(tokens, key=lambda name: jobs[name].rows[0].due_s)
     assert order != list(tokens), "the cheap passed the dear"
+
+
+# --- Picking a model, without threads --------------------------------------------------------------------------------
+
+
+def model_of(name: str, *arrivals_s: float, waiting_due_s: float | None = None) -> ModelBatches:
+    """A model with a row of a token for each arrival, and perhaps a batch that waits for its next pass."""
+    cost = CostModel(max_tokens=512, batch_tokens=256, pass_s=1e-9, token_s=0.0)
+    model = ModelBatches(
+        name, Queue(limit=9, cost=cost, urgency=Urgency()), lambda rows, exclusive: echo(rows), Watcher(), 1
+    )
+    for arrived_s in arrivals_s:
+        (row,) = SubmittedJob([(1, 1)]).rows
+        row.arrived_s = arrived_s
+        model.queue.put([row])
+    if waiting_due_s is not None:
+        model.waiting.append(Batch(model, SubmittedJob([(1, 1)]).rows, waiting_due_s))
+    return model
+
+
+def test_nothing_is_picked_where_nothing_waits() -> None:
+    assert pick([]) is None
+    assert pick([model_of("a"), model_of("b")]) is None
+
+
+def test_the_model_whose_row_or_batch_is_due_first_is_picked() -> None:
+    rows, batch, idle = model_of("rows", 3.0, 5.0), model_of("batch", 9.0, waiting_due_s=2.0), model_of("idle")
+    assert pick([idle, rows, batch]) is batch
+    assert pick([batch, rows, idle]) is batch
+    assert pick([rows, idle]) is rows
+
+
+def test_of_models_that_are_due_at_the_same_time_the_first_is_picked() -> None:
+    first, second = model_of("first", waiting_due_s=1.0), model_of("second", waiting_due_s=1.0)
+    assert pick([first, second]) is first
+    assert pick([second, first]) is second
+
+
+def test_a_model_without_room_for_another_batch_is_not_picked() -> None:
+    full = model_of("full", 1.0)
+    full.max_batch_rows = 2
+    full.running.append(Batch(full, SubmittedJob([(1, 1)] * 2).rows, 0.0))
+    later = model_of("later", 2.0)
+    assert pick([full, later]) is later
+    full.running.clear()
+    assert pick([full, later]) is full
+
+
+# --- Waking workers --------------------------------------------------------------------------------------------------
+
+
+class CountingCondition(threading.Condition):
+    """Counts how often a thread goes to sleep; it holds the lock from the count until it sleeps."""
+
+    sleeps = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.sleeps += 1
+        return super().wait(timeout)
+
+
+def test_a_worker_that_found_no_room_for_a_batch_is_woken_when_there_is() -> None:
+    """Both waiting rows need a pass at the same time, so that one worker alone would wait for ever."""
+    gate, together = Gate(), threading.Barrier(2, timeout=PATIENCE_S)
+
+    def run(rows: list[Row]) -> Passes:
+        if rows[0].inputs == "meet":
+            together.wait()
+        return gate(rows)
+
+    made = Office(threads=2)
+    lock = made.scheduler._lock = CountingCondition()
+    queue = Queue(limit=9, cost=CostModel(max_tokens=512, batch_tokens=8), urgency=Urgency())
+    made.scheduler.add("only", lambda rows, exclusive: run(rows), queue, Watcher(), max_batch_rows=1)
+    held = made.submit("only", "hold", "hold")  # a batch of both, after which there is no room
+    made.scheduler.start()
+    gate.wait()
+    with lock:
+        before = lock.sleeps
+        waiting = made.submit("only", "meet", "meet", tokens=8)  # too long to share a pass
+    assert eventually(lambda: lock.sleeps > before), "the other worker looks for work and finds none"
+    gate.open()
+    assert results(held) == ["hold", "hold"]
+    assert results(waiting) == ["meet", "meet"]
+    made.scheduler.close()
 
 
 # --- Alone -----------------------------------------------------------------------------------------------------------

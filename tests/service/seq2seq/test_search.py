@@ -32,7 +32,7 @@ def write(search: Search, logits: Logits) -> list[int]:
     """Run it to its end; `logits` gives a text's next tokens."""
     for _ in range(100):
         if search.finished:
-            return search.written
+            return search.output_ids
         before = [list(beam) for beam in search.beams]
         scores = np.array([logits(beam) for beam in search.beams], dtype=np.float32)
         search.advance(scores if isinstance(search, GreedySearch) else log_softmax(scores))

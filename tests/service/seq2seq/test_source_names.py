@@ -16,7 +16,8 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from service.seq2seq.options import GenerationOptions, SpecialTokens
 from service.seq2seq.search import Search, log_softmax, new_search
-from service.seq2seq.source_names import Pieces, Source, SourceNameConstraint, Word, is_name
+from service.seq2seq.source_names import LastWord, SourceNameConstraint, SourceText, TokenTexts
+from service.text.names import is_name
 from service.text.tokenizer import Tokenizer
 from tests.service import doubles
 
@@ -35,14 +36,14 @@ KINDS = {"bytes": doubles.byte_level, "words": doubles.word_piece, "metaspace": 
 
 
 class Vocabulary:
-    """A tokenizer as the service loads it, and its pieces."""
+    """A tokenizer as the service loads it, and the texts of its tokens."""
 
     def __init__(self, made: tokenizers.Tokenizer, folder: Path) -> None:
         folder.mkdir()
         made.save(str(folder / "tokenizer.json"))
         self.made = made
         self.decode = Tokenizer(folder).decode
-        self.pieces = Pieces(self.decode, made.get_vocab_size())
+        self.tokens = TokenTexts(self.decode, made.get_vocab_size())
 
     def ids(self, text: str) -> list[int]:
         return list(self.made.encode(text, add_special_tokens=False).ids)
@@ -55,16 +56,6 @@ def vocabularies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Vocabula
 
 
 # --- Names and sources -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("word", ["3", "2.5", "12,000", "GPT-4", "LLM", "LLMs", "IoT", "GitHub", "top-5", "x_1", "AéB"])
-def test_words_with_a_digit_or_two_capitals_are_names(word: str) -> None:
-    assert is_name(word)
-
-
-@pytest.mark.parametrize("word", ["the", "Paris", "A", "state-of-the-art", "Smith-Jones", "U.S", "é", ""])
-def test_other_words_are_none(word: str) -> None:
-    assert not is_name(word)
 
 
 TEXT = "GPT-4.5, a (BERT-like) LLMs of 12,000 or 3.5x; 2018-2019. CNNé AI"
@@ -81,54 +72,54 @@ TEXT = "GPT-4.5, a (BERT-like) LLMs of 12,000 or 3.5x; 2018-2019. CNNé AI"
     ],
 )  # fmt: skip
 def test_a_source_says_how_a_name_may_end(word: str, rest: int | None) -> None:
-    """é is no piece of this vocabulary."""
-    assert Source(TEXT, {chr(code) for code in range(128)}).rest(word) == rest
+    """é is no token of this vocabulary."""
+    assert SourceText(TEXT, {chr(code) for code in range(128)}).chars_left(word) == rest
 
 
-def test_a_character_that_is_a_piece_may_be_part_of_a_name() -> None:
-    assert Source(TEXT, {chr(code) for code in range(256)}).rest("CNN") == 1
+def test_a_character_that_is_a_token_may_be_part_of_a_name() -> None:
+    assert SourceText(TEXT, {chr(code) for code in range(256)}).chars_left("CNN") == 1
 
 
-# --- Pieces ----------------------------------------------------------------------------------------------------------
+# --- Token texts -----------------------------------------------------------------------------------------------------
 
-SAID = {
+EXAMPLES = {
     "bytes": ["the good", "paris, a GPT-4.5", "nave naïve “GPT” 日本 3"],
     "words": ["the good paris.", "a 4 b 12,3"],
     "metaspace": ["the GPT-4 a,b", "a GPPT4 é"],
 }
 
 
-@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in SAID.items() for text in texts])
-def test_pieces_add_up_to_the_text(vocabularies: dict[str, Vocabulary], kind: str, text: str) -> None:
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in EXAMPLES.items() for text in texts])
+def test_token_texts_add_up_to_the_text(vocabularies: dict[str, Vocabulary], kind: str, text: str) -> None:
     vocabulary = vocabularies[kind]
-    names, word, written = SourceNameConstraint(vocabulary.pieces, ""), Word(), list[int]()
+    names, word, written = SourceNameConstraint(vocabulary.tokens, ""), LastWord(), list[int]()
     for token in vocabulary.ids(text):
-        word = names.after(word, token)
+        word = names.next_word(word, token)
         written.append(token)
         so_far = str(vocabulary.made.decode(written)).rstrip("\ufffd")
         assert word.text == re.split(r"[^\w.,-]", so_far)[-1]
-        assert word.name == is_name(word.text)
+        assert word.is_name == is_name(word.text)
 
 
 def test_special_tokens_add_nothing(vocabularies: dict[str, Vocabulary]) -> None:
-    assert [vocabularies["bytes"].pieces.texts[token] for token in range(3)] == [""] * 3
+    assert [vocabularies["bytes"].tokens.texts[token] for token in range(3)] == [""] * 3
 
 
 def test_a_vocabulary_without_letters_is_refused() -> None:
     with pytest.raises(ValueError, match="letter"):
-        Pieces(lambda ids: "1" * len(ids), 4).spelled((1,))
+        TokenTexts(lambda ids: "1" * len(ids), 4).decode_inside((1,))
 
 
 # --- What a rule allows ----------------------------------------------------------------------------------------------
 
 
 def allowed(vocabulary: Vocabulary, source: str, text: str, left: int = 99) -> bool:
-    """Whether each piece of a text may follow the one before, and the text may end."""
-    names, word = SourceNameConstraint(vocabulary.pieces, source), Word()
+    """Whether each token of a text may follow the one before, and the text may end."""
+    names, word = SourceNameConstraint(vocabulary.tokens, source), LastWord()
     for token in vocabulary.ids(text):
-        if not (names.may_end(word) or token in names.completing(word, left)) or not names.allows(word, token, left):
+        if not (names.may_end(word) or token in names.completions(word, left)) or not names.allows(word, token, left):
             return False
-        word = names.after(word, token)
+        word = names.next_word(word, token)
     return names.may_end(word)
 
 
@@ -148,19 +139,19 @@ def test_names_are_the_sources(vocabularies: dict[str, Vocabulary], text: str, f
 
 
 @pytest.mark.parametrize(("text", "fine"), [("the GPT-4", True), ("GPT", True), ("GPT4", False), ("a4", False)])
-def test_names_are_the_sources_where_pieces_have_marks(
+def test_names_are_the_sources_where_tokens_have_marks_for_spaces(
     vocabularies: dict[str, Vocabulary], text: str, fine: bool
 ) -> None:
     assert allowed(vocabularies["metaspace"], "a GPT-4", text) is fine
 
 
 def test_no_name_is_begun_that_there_is_no_room_for(vocabularies: dict[str, Vocabulary]) -> None:
-    """A piece may be a single character."""
+    """A token may be a single character."""
     vocabulary = vocabularies["bytes"]
-    names, (token,) = SourceNameConstraint(vocabulary.pieces, "NLP"), vocabulary.ids("L")
-    assert names.allows(Word("N"), token, left=1)
-    assert not names.allows(Word("N"), token, left=0)
-    assert names.allows(Word(), token, left=0), "one capital is no name"
+    names, (token,) = SourceNameConstraint(vocabulary.tokens, "NLP"), vocabulary.ids("L")
+    assert names.allows(LastWord("N"), token, tokens_left=1)
+    assert not names.allows(LastWord("N"), token, tokens_left=0)
+    assert names.allows(LastWord(), token, tokens_left=0), "one capital is no name"
 
 
 # --- Searches that keep it -------------------------------------------------------------------------------------------
@@ -170,7 +161,7 @@ WORDS = ["GPT-4", "the", "12,000", "LLMs", "A", "é3", "2", "IoT", "(NLP)", "x_1
 
 
 def scores(vocabulary: Vocabulary, seed: int, beams: list[list[int]]) -> Any:
-    """Random ones that like the pieces of names, the same for beams of the same sum."""
+    """Random ones that prefer the tokens of names, the same for beams of the same sum."""
     table = np.random.default_rng(seed).normal(0, 3, (40, vocabulary.made.get_vocab_size())).astype(np.float32)
     table[:, sorted({token for word in WORDS for token in vocabulary.ids(word)})] += 3
     return table[[sum(beam) % len(table) for beam in beams]]
@@ -178,12 +169,12 @@ def scores(vocabulary: Vocabulary, seed: int, beams: list[list[int]]) -> Any:
 
 def searched(vocabulary: Vocabulary, source: str | None, seed: int, **chosen: Any) -> str:
     options = GenerationOptions(**({"length_penalty": 1.0, "min_new_tokens": 0} | chosen))
-    names = None if source is None else SourceNameConstraint(vocabulary.pieces, source)
+    names = None if source is None else SourceNameConstraint(vocabulary.tokens, source)
     search = new_search(options, SpecialTokens(start=0, ends=frozenset([END])), names)
     while not search.finished:
         given = scores(vocabulary, seed, search.beams)
         search.advance(given if options.num_beams == 1 else log_softmax(given))
-    return vocabulary.decode(search.written)
+    return vocabulary.decode(search.output_ids)
 
 
 def strangers(text: str, source: str) -> list[str]:
@@ -215,7 +206,7 @@ def test_without_the_rule_names_are_made_up(vocabularies: dict[str, Vocabulary])
     assert sum(any(map(is_name, text.split())) for text in kept) > 10, "names are written where there are some"
 
 
-class Spoken:
+class WantedText:
     """Scores that want one text, whatever was written."""
 
     def __init__(self, vocabulary: Vocabulary, wanted: str) -> None:
@@ -228,7 +219,7 @@ class Spoken:
             given[:, self._ids[min(search.steps, len(self._ids) - 1)]] = 9
             given[:, END] += 1
             search.advance(given)
-        return search.written
+        return search.output_ids
 
 
 def greedy(source: str, vocabulary: Vocabulary, wanted: str, **chosen: Any) -> str:
@@ -237,8 +228,8 @@ def greedy(source: str, vocabulary: Vocabulary, wanted: str, **chosen: Any) -> s
             "no_repeat_ngram_size": 0} | chosen)
     )  # fmt: skip
     special = SpecialTokens(start=0, ends=frozenset([END]))
-    search = new_search(options, special, SourceNameConstraint(vocabulary.pieces, source))
-    return vocabulary.decode(Spoken(vocabulary, wanted).write(search))
+    search = new_search(options, special, SourceNameConstraint(vocabulary.tokens, source))
+    return vocabulary.decode(WantedText(vocabulary, wanted).write(search))
 
 
 def test_a_name_that_was_begun_is_ended_as_the_source_does(vocabularies: dict[str, Vocabulary]) -> None:
@@ -261,14 +252,14 @@ def test_the_end_waits_for_a_name(vocabularies: dict[str, Vocabulary]) -> None:
 @pytest.mark.parametrize("num_beams", [1, 2, 4])
 def test_where_nothing_is_allowed_something_is_written(num_beams: int) -> None:
     """A vocabulary of a letter and a digit, of which the letter is banned."""
-    pieces = Pieces(lambda ids: "".join({2: "a", 3: "7"}.get(token, "") for token in ids), 4)
+    tokens = TokenTexts(lambda ids: "".join({2: "a", 3: "7"}.get(token, "") for token in ids), 4)
     options = GenerationOptions(
         max_new_tokens=3, min_new_tokens=2, num_beams=num_beams, length_penalty=1.0, no_repeat_ngram_size=0
     )
-    search = new_search(options, SpecialTokens(0, frozenset([1]), banned=(0, 2)), SourceNameConstraint(pieces, ""))
+    search = new_search(options, SpecialTokens(0, frozenset([1]), banned=(0, 2)), SourceNameConstraint(tokens, ""))
     while not search.finished:
         search.advance(log_softmax(np.zeros((num_beams, 4), np.float32)))
-    assert search.written == [3, 3]
+    assert search.output_ids == [3, 3]
 
 
 def test_beams_all_keep_the_rule(vocabularies: dict[str, Vocabulary]) -> None:
@@ -277,7 +268,7 @@ def test_beams_all_keep_the_rule(vocabularies: dict[str, Vocabulary]) -> None:
         max_new_tokens=12, min_new_tokens=12, num_beams=4, length_penalty=1.0, no_repeat_ngram_size=0
     )
     source = "GPT-4 and NLP"
-    search = new_search(options, SpecialTokens(0, frozenset([END])), SourceNameConstraint(vocabulary.pieces, source))
+    search = new_search(options, SpecialTokens(0, frozenset([END])), SourceNameConstraint(vocabulary.tokens, source))
     seen = [search.beams]
     while not search.finished:
         search.advance(log_softmax(scores(vocabulary, 5, search.beams)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from service.scheduling.job import Job, rows_of
-from service.tasks.base import TaskResult
+from service.tasks.base import Result, Rounds, Task, TaskResult
+
+ResultT = TypeVar("ResultT", bound=Result)
 
 
-def answered(task: Any, item: Any, parameters: Any) -> TaskResult[Any]:
+def answered(task: Task[Any, Any, ResultT], item: object, parameters: object) -> TaskResult[ResultT]:
     """The result of one input; every round is one batch."""
     rounds = task.run(item, parameters)
     inputs = next(rounds)
@@ -18,5 +21,15 @@ def answered(task: Any, item: Any, parameters: Any) -> TaskResult[Any]:
         try:
             inputs = rounds.send([outputs[row.index] for row in rows])
         except StopIteration as end:
-            result: TaskResult[Any] = end.value
+            result: TaskResult[ResultT] = end.value
             return result
+
+
+def last_result(rounds: Rounds[ResultT], outputs: Sequence[object]) -> TaskResult[ResultT]:
+    """The result after these outputs, which must be those of the last round."""
+    try:
+        rounds.send(outputs)
+    except StopIteration as end:
+        result: TaskResult[ResultT] = end.value
+        return result
+    raise AssertionError("there is another round")

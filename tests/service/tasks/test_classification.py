@@ -8,7 +8,7 @@ import pytest
 
 from service.artifact import Artifact
 from service.errors import InferenceError
-from service.tasks.classification import Classification, scores_of
+from service.tasks.classification import Classification, ClassificationResult, LabelScore, scores_of
 from service.tasks.parameters import ClassifyParameters
 from tests.service import doubles
 from tests.service.tasks.rounds import answered
@@ -18,7 +18,7 @@ def made(folder: Path, **config: Any) -> Classification:
     return Classification(Artifact(doubles.classifier(folder, **config)), batch_tokens=256, wide_threads=1)
 
 
-def classify(task: Classification, text: str, **parameters: Any) -> dict[str, Any]:
+def classify(task: Classification, text: str, **parameters: Any) -> ClassificationResult:
     answer = answered(task, text, ClassifyParameters(**parameters))
     assert answer.output_tokens == 0
     return answer.result
@@ -38,12 +38,12 @@ def test_a_sigmoid_of_huge_logits_does_not_overflow() -> None:
 def test_a_distribution_over_the_labels_best_first(tmp_path: Path) -> None:
     result = classify(made(tmp_path), "good")  # the mean over [CLS] good [SEP]: -8/3 and 8/3
     share = 1 / (1 + np.exp(-16 / 3))
-    assert result["label"] == "positive"
-    assert result["score"] == pytest.approx(share)
-    assert [entry["label"] for entry in result["scores"]] == ["positive", "negative"]
-    assert sum(entry["score"] for entry in result["scores"]) == pytest.approx(1)
-    assert (result["truncated"], result["truncated_at"]) == (False, None)
-    assert classify(made(tmp_path), "bad")["label"] == "negative"
+    assert result.label == "positive"
+    assert result.score == pytest.approx(share)
+    assert [entry.label for entry in result.scores] == ["positive", "negative"]
+    assert sum(entry.score for entry in result.scores) == pytest.approx(1)
+    assert (result.truncated, result.truncated_at) == (False, None)
+    assert classify(made(tmp_path), "bad").label == "negative"
 
 
 @pytest.mark.parametrize("config", [{"problem_type": "multi_label_classification"}, {"id2label": {"0": "toxic"}}])
@@ -51,7 +51,7 @@ def test_labels_that_are_decided_on_their_own_get_a_sigmoid(tmp_path: Path, conf
     task = made(tmp_path, table=doubles.scores({"good": (6.0,)}, 1) if "id2label" in config else None, **config)
     result = classify(task, "good")
     logit = 2.0 if "id2label" in config else 8 / 3
-    assert result["score"] == pytest.approx(1 / (1 + np.exp(-logit)))
+    assert result.score == pytest.approx(1 / (1 + np.exp(-logit)))
 
 
 @pytest.mark.parametrize("labels", [1, 2])
@@ -60,28 +60,30 @@ def test_a_regression_head_answers_its_numbers(tmp_path: Path, labels: int) -> N
     names = {str(index): f"LABEL_{index}" for index in range(labels)}
     task = made(tmp_path, table=table, problem_type="regression", id2label=names)
     result = classify(task, "good")
-    assert [entry["score"] for entry in result["scores"]] == pytest.approx([2.0, -1.0][:labels])
-    assert result["score"] == result["scores"][0]["score"]
-    assert classify(task, "good", function_to_apply="sigmoid")["score"] == pytest.approx(1 / (1 + np.exp(-2.0)))
+    assert [entry.score for entry in result.scores] == pytest.approx([2.0, -1.0][:labels])
+    assert result.score == result.scores[0].score
+    assert classify(task, "good", function_to_apply="sigmoid").score == pytest.approx(1 / (1 + np.exp(-2.0)))
 
 
 def test_parameters_choose_function_and_count(tmp_path: Path) -> None:
     task = made(tmp_path)
     result = classify(task, "good", top_k=1, function_to_apply="none")
-    assert result["scores"] == [{"label": "positive", "score": pytest.approx(8 / 3)}]
-    assert len(classify(task, "good", top_k=99)["scores"]) == 2
-    assert classify(task, "good", function_to_apply="sigmoid")["score"] == pytest.approx(1 / (1 + np.exp(-8 / 3)))
+    assert result.scores == [LabelScore(result.label, result.score)]
+    assert result.label == "positive"
+    assert result.score == pytest.approx(8 / 3)
+    assert len(classify(task, "good", top_k=99).scores) == 2
+    assert classify(task, "good", function_to_apply="sigmoid").score == pytest.approx(1 / (1 + np.exp(-8 / 3)))
 
 
 def test_equal_scores_come_in_the_order_of_the_labels(tmp_path: Path) -> None:
-    assert [entry["label"] for entry in classify(made(tmp_path), "the")["scores"]] == ["negative", "positive"]
+    assert [entry.label for entry in classify(made(tmp_path), "the").scores] == ["negative", "positive"]
 
 
 def test_a_text_that_is_too_long_says_where_reading_stopped(tmp_path: Path) -> None:
     text = "good " * 200
     result = classify(made(tmp_path), text)
-    assert result["truncated"] is True
-    assert text[: result["truncated_at"]].split() == ["good"] * 126
+    assert result.truncated is True
+    assert text[: result.truncated_at].split() == ["good"] * 126
 
 
 def test_logits_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:

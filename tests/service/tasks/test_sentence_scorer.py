@@ -63,7 +63,7 @@ def test_each_sentence_is_scored_by_its_own_tokens_in_whatever_rows_it_is_read(t
     scorer(folder / "sentences.onnx")
     sentences, states = read(folder, TEXT, max_tokens)
     assert (len(sentences.passages) > 1) == (max_tokens == 12)
-    scores, units = SentenceScorer(Artifact(folder)).weigh(sentences, states)
+    scores, units = SentenceScorer(Artifact(folder)).score(sentences, states)
     assert scores == pytest.approx([0, 2 / 5, 0, 3 / 6, 0])
     assert units.shape == (5, FEATURES)
     assert units[:, 3].tolist() == [1, 0, 0, 0, 0], "the first sentence's mark"
@@ -72,7 +72,7 @@ def test_each_sentence_is_scored_by_its_own_tokens_in_whatever_rows_it_is_read(t
 def test_without_a_graph_the_sentence_that_is_most_like_all_scores_most(tmp_path: Path) -> None:
     folder = doubles.summarizer(tmp_path)
     sentences, states = read(folder, "Paris is good. Void void void void. Paris is good. Paris is bad.")
-    scores, units = SentenceScorer(Artifact(folder)).weigh(sentences, states)
+    scores, units = SentenceScorer(Artifact(folder)).score(sentences, states)
     assert int(np.argmax(scores)) == 0
     assert int(np.argmin(scores)) == 1
     assert scores[0] == scores[2]
@@ -81,7 +81,7 @@ def test_without_a_graph_the_sentence_that_is_most_like_all_scores_most(tmp_path
 
 def test_one_sentence_alone_has_a_score(tmp_path: Path) -> None:
     folder = doubles.summarizer(tmp_path)
-    scores, units = SentenceScorer(Artifact(folder)).weigh(*read(folder, "Paris is good."))
+    scores, units = SentenceScorer(Artifact(folder)).score(*read(folder, "Paris is good."))
     assert scores == pytest.approx([1])
     assert np.isfinite(units).all()
 
@@ -91,5 +91,6 @@ def test_an_extractive_summary_follows_the_artifacts_graph(tmp_path: Path) -> No
     scorer(folder / "sentences.onnx")
     task = Summarization(Artifact(folder), batch_tokens=256, wide_threads=1)
     result = answered(task, TEXT, SummarizeParameters(strategy="extractive", num_sentences=1)).result
-    assert result["summary"] == "Good is good is good."
-    assert result["sentences"][0]["score"] == pytest.approx(0.5)
+    assert result.summary == "Good is good is good."
+    assert result.sentences is not None
+    assert result.sentences[0].score == pytest.approx(0.5)

@@ -1,4 +1,4 @@
-"""Borders of sentences, and pieces of whole sentences."""
+"""Borders of sentences, and chunks of whole sentences."""
 
 from __future__ import annotations
 
@@ -163,14 +163,14 @@ def test_a_long_word_is_cut_into_few_rounds() -> None:
 
 
 @given(LENGTHS, st.integers(1, 100))
-def test_pieces_hold_all_sentences_in_order_and_fit(lengths: list[int], room: int) -> None:
-    pieces = pack(lengths, room)
-    assert [index for piece in pieces for index in piece] == list(range(len(lengths)))
-    assert all(piece and (len(piece) == 1 or sum(lengths[i] for i in piece) <= room) for piece in pieces)
+def test_chunks_hold_all_sentences_in_order_and_fit(lengths: list[int], room: int) -> None:
+    chunks = pack(lengths, room)
+    assert [index for chunk in chunks for index in chunk] == list(range(len(lengths)))
+    assert all(chunk and (len(chunk) == 1 or sum(lengths[i] for i in chunk) <= room) for chunk in chunks)
 
 
 @given(LENGTHS, st.integers(1, 100))
-def test_there_are_no_more_pieces_than_first_fit_makes(lengths: list[int], room: int) -> None:
+def test_there_are_no_more_chunks_than_first_fit_makes(lengths: list[int], room: int) -> None:
     fewest, filled = 0, room + 1
     for length in lengths:
         if filled + length > room:
@@ -179,13 +179,13 @@ def test_there_are_no_more_pieces_than_first_fit_makes(lengths: list[int], room:
     assert len(pack(lengths, room)) == fewest
 
 
-def test_the_last_piece_is_no_tiny_rest() -> None:
+def test_the_last_chunk_is_no_tiny_rest() -> None:
     assert pack([10] * 10, 40) == [range(3), range(3, 7), range(7, 10)]
     assert pack([100, 100, 100, 90, 10, 5], 390) == [range(2), range(2, 6)]
     assert pack([20] * 41, 400) == [range(14), range(14, 28), range(28, 41)]
 
 
-def test_nothing_makes_no_pieces() -> None:
+def test_nothing_makes_no_chunks() -> None:
     assert sentence_spans(" \n\t ") == []
     assert fit("", [], 10, by_characters) == ([], [])
     assert pack([], 10) == []

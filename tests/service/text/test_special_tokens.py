@@ -13,15 +13,15 @@ TEXTS = ["the capital", "x"]
 @pytest.mark.parametrize("texts", [1, 2])
 def test_a_framed_row_is_what_the_tokenizer_makes(made: type[tokenizers.Tokenizer], texts: int) -> None:
     tokenizer = made()
-    frame = SpecialTokensTemplate(tokenizer.encode(*["bad"] * texts))
+    template = SpecialTokensTemplate(tokenizer.encode(*["bad"] * texts))
     whole = tokenizer.encode(*TEXTS[:texts])
     parts = [tokenizer.encode(text, add_special_tokens=False).ids for text in TEXTS[:texts]]
-    ids, types = frame.row(*parts)
+    ids, types = template.apply(*parts)
     assert (ids.tolist(), types.tolist()) == (whole.ids, whole.type_ids)
-    assert frame.size == len(whole) - sum(map(len, parts))
-    assert frame.first == whole.sequence_ids.index(0)
+    assert template.size == len(whole) - sum(map(len, parts))
+    assert template.first == whole.sequence_ids.index(0)
     if texts == 2:
-        assert frame.second(parts[0]) == whole.sequence_ids.index(1)
+        assert template.second_start(parts[0]) == whole.sequence_ids.index(1)
 
 
 @pytest.mark.parametrize("direction", ["left", "right"])
@@ -30,11 +30,11 @@ def test_the_padding_of_its_sample_is_no_part_of_a_frame(direction: str) -> None
     plain = SpecialTokensTemplate(tokenizer.encode("bad", "bad"))
     tokenizer.enable_padding(direction=direction, length=32)
     padded = SpecialTokensTemplate(tokenizer.encode("bad", "bad"))
-    assert padded.row([7], [8, 9]) == plain.row([7], [8, 9])
+    assert padded.apply([7], [8, 9]) == plain.apply([7], [8, 9])
     assert (padded.first, padded.size) == (plain.first, plain.size)
 
 
 def test_rows_share_nothing() -> None:
-    frame = SpecialTokensTemplate(doubles.word_piece().encode("good"))
-    frame.row([5])[0].append(9)
-    assert frame.row([])[0].tolist() == [doubles.CLS, doubles.SEP]
+    template = SpecialTokensTemplate(doubles.word_piece().encode("good"))
+    template.apply([5])[0].append(9)
+    assert template.apply([])[0].tolist() == [doubles.CLS, doubles.SEP]

@@ -129,7 +129,7 @@ def test_threads_with_different_limits_do_not_disturb_each_other(word_piece: Tok
     assert wrong == []
 
 
-def test_a_text_too_long_for_the_memory_of_words_is_read_alike(word_piece: Tokenizer) -> None:
+def test_a_text_too_long_for_the_word_cache_gives_the_same_tokens(word_piece: Tokenizer) -> None:
     line = "the Capital, is  good\n"
     text = line * 455
     assert len(text) > 10_000
@@ -161,8 +161,8 @@ def test_byte_level_windows_have_two_separators_and_no_token_types(tmp_path: Pat
     tokenizer = saved(tmp_path, doubles.byte_level())
     context = "paris is the capital 🎉"
     (window,), _ = tokenizer.windows("is good", context, max_tokens=60, stride=4)
-    asked = window.first - 3
-    assert [window.encoding.ids[place] for place in (0, asked + 1, asked + 2, -1)] == [0, 2, 2, 2]
+    question_tokens = window.first - 3
+    assert [window.encoding.ids[place] for place in (0, question_tokens + 1, question_tokens + 2, -1)] == [0, 2, 2, 2]
     assert not any(window.encoding.type_ids)
     assert context.startswith(context[offsets(window)[0][0] : offsets(window)[0][1]])
     assert {context[start:end] for start, end in offsets(window)[-4:]} == {"🎉"}, "each of its bytes is all of it"

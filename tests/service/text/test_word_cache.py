@@ -49,55 +49,55 @@ def each(tokenizer: tokenizers.Tokenizer) -> Callable[[list[str]], Encodings]:
 def test_a_texts_tokens_are_those_of_its_words(text: str, lowercase: bool) -> None:
     tokenizer = doubles.word_piece()
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    remembered = WordCache(each(tokenizer))
+    cache = WordCache(each(tokenizer))
     encoding = tokenizer.encode(text, add_special_tokens=False)
-    _, places = remembered.read(text)
+    _, offsets = cache.encode(text)
     for _ in range(2):
-        assert remembered.read(text)[0] == encoding.ids
-    assert [places.span(token) for token in range(len(encoding))] == encoding.offsets
+        assert cache.encode(text)[0] == encoding.ids
+    assert [offsets.span(token) for token in range(len(encoding))] == encoding.offsets
 
 
-def test_a_word_is_asked_for_once() -> None:
-    asked: list[str] = []
-    tokens_of = each(doubles.word_piece())
+def test_a_cached_word_is_not_tokenized_again() -> None:
+    tokenized: list[str] = []
+    tokenize = each(doubles.word_piece())
 
-    def noting(words: list[str]) -> Encodings:
-        asked.extend(words)
-        return tokens_of(words)
+    def recording(words: list[str]) -> Encodings:
+        tokenized.extend(words)
+        return tokenize(words)
 
-    remembered = WordCache(noting)
+    cache = WordCache(recording)
     for _ in range(3):
-        assert remembered.read("the good the bad")[0] == [doubles.IDS[word] for word in ("the", "good", "the", "bad")]
-    assert asked == ["the", "good", "bad"]
+        assert cache.encode("the good the bad")[0] == [doubles.IDS[word] for word in ("the", "good", "the", "bad")]
+    assert tokenized == ["the", "good", "bad"]
 
 
 def test_a_word_is_tokenized_once_for_the_spans_of_all_its_tokens() -> None:
-    asked: list[str] = []
+    tokenized: list[str] = []
     tokenizer = doubles.word_piece()
-    tokens_of = each(tokenizer)
+    tokenize = each(tokenizer)
 
-    def noting(words: list[str]) -> Encodings:
-        asked.extend(words)
-        return tokens_of(words)
+    def recording(words: list[str]) -> Encodings:
+        tokenized.extend(words)
+        return tokenize(words)
 
     text = "is " + ".," * 1000 + " paris. the"
-    _, places = WordCache(noting).read(text)
-    asked.clear()
-    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+    _, offsets = WordCache(recording).encode(text)
+    tokenized.clear()
+    expected = tokenizer.encode(text, add_special_tokens=False).offsets
     for _ in range(2):
-        assert [places.span(token) for token in range(len(offsets))] == offsets
-    assert asked == [".," * 1000, "paris."]
+        assert [offsets.span(token) for token in range(len(expected))] == expected
+    assert tokenized == [".," * 1000, "paris."]
 
 
 def test_memory_is_bounded_in_words_and_in_their_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "_MOST", 10)
+    monkeypatch.setattr(words, "_MAX_WORDS", 10)
     tokenizer = doubles.word_piece()
-    remembered = WordCache(each(tokenizer))
+    cache = WordCache(each(tokenizer))
     texts = [" ".join([f"{letter}{number}" for number in range(7)] + ["y" * 33]) for letter in "abca"]
     for text in texts:
-        assert remembered.read(text)[0] == tokenizer.encode(text, add_special_tokens=False).ids
-        assert 0 < len(remembered._known) <= 10
-        assert max(map(len, remembered._known)) <= 32
+        assert cache.encode(text)[0] == tokenizer.encode(text, add_special_tokens=False).ids
+        assert 0 < len(cache._ids) <= 10
+        assert max(map(len, cache._ids)) <= 32
 
 
 @pytest.mark.parametrize(
