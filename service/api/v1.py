@@ -160,5 +160,5 @@ def _documentation(task: type[AnyTask], schema: type[InferenceRequest]) -> Calla
 
     documentation.__doc__ = inspect.cleandoc(task.description)
     documentation.__name__ = task.route
-    documentation.__annotations__["body"] = Annotated[schema, Body(openapi_examples=EXAMPLES[task.route])]
+    documentation.__annotations__["body"] = Annotated[schema, Body(openapi_examples=EXAMPLES.get(task.route))]
     return documentation
