@@ -14,7 +14,7 @@ from service.config import Settings
 from service.engine.registry import Registry
 from service.process import run_as_batch
 from service.tasks.parameters import SummarizeParameters
-from service.tasks.summarization import SummaryResult
+from service.tasks.summary_result import SummaryResult
 
 # Refusing would be right for a service, and no answer to the question how fast it is.
 _DEADLINE_S = 600
