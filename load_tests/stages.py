@@ -42,17 +42,17 @@ _STAGES: list[tuple[Any, str, str]] = [
     (Session, "run_arrays", RUN),
     (encoder, "pad", "worker: padding"),
     (Queue, "take", "worker: choosing the batch"),
-    (CostModel, "observe", "worker: cost surface"),
+    (CostModel, "record", "worker: cost model"),
     (PassMetrics, "started", "worker: metrics"),
     (PassMetrics, "ran", "worker: metrics"),
     (Engine, "_deliver", "worker: waking the event loop"),
-    (StepRunner, "answer", "worker: answering rows"),
+    (StepRunner, "complete", "worker: completing rows"),
     (Tokenizer, "encode", "loop: tokenizing"),
     (Tokenizer, "windows", "loop: tokenizing"),
     (Scheduler, "submit", "loop: queueing"),
-    (Classification, "finish", "loop: labels and scores"),
-    (QuestionAnswering, "finish", "loop: spans and scores"),
-    (Engine, "_resolve", "loop: waking requests"),
+    (Classification, "_result", "loop: labels and scores"),
+    (QuestionAnswering, "_result", "loop: spans and scores"),
+    (Engine, "_on_jobs_done", "loop: waking requests"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +38,30 @@ def client(server: Server) -> Iterator[httpx2.Client]:
         yield client
 
 
-@pytest.fixture(scope="module")
-def slow_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A word, "slow", keeps a pass busy for about a second."""
-    folder = tmp_path_factory.mktemp("slow")
-    doubles.classifier(folder / "moods", slow_turns=2500)
-    doubles.summarizer(folder / "writer")
-    return folder
+@contextmanager
+def held(zoo: Path, gate: Path, **settings: object) -> Iterator[Server]:
+    """A server with one worker, whose classifier's passes wait while the file `gate` exists, which it does first."""
+    gate.touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
+    settings = {"port": 0, "threads": 1, "models_dir": zoo, "deadline_s": PATIENCE_S} | settings
+    environment |= {f"SHOAL_{name.upper()}": str(value) for name, value in settings.items()} | {"HOLD": str(gate)}
+    command = [sys.executable, "-m", "tests.service.engine.held_service"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            server = Server(process)
+            yield server
+            gate.unlink(missing_ok=True)
+            server.terminate()
+        finally:
+            gate.unlink(missing_ok=True)
+            process.kill()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    return tmp_path / "hold"
 
 
 def metric(client: httpx2.Client, name: str, **labels: str) -> float:
@@ -103,20 +122,25 @@ def test_many_clients_at_once_get_what_each_gets_alone(server: Server, client: h
         assert answer.content == alone[index].content
 
 
-def test_requests_that_wait_for_the_same_pass_share_the_next_and_get_what_each_gets_alone(slow_zoo: Path) -> None:
+def test_requests_that_wait_for_the_same_pass_share_the_next_and_get_what_each_gets_alone(
+    zoo: Path, gate: Path
+) -> None:
     texts = ["good", "a good film", "the capital is bad", "is it?", "weak", "bad " * 20]
     with (
-        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S) as server,
+        held(zoo, gate) as server,
         server.client() as client,
         ThreadPoolExecutor(len(texts) + 1) as pool,
     ):
+        gate.unlink()
         alone = [ask(server, inputs=text).content for text in texts]
+        gate.touch()
         first = pool.submit(ask, server, inputs="slow slow")
         eventually(waiting_for(client, "shoal_queue_wait_seconds_count", len(texts) + 1))
         passes = metric(client, "shoal_batch_rows_count", model="moods")
         rest = [pool.submit(ask, server, inputs=text) for text in texts]
         eventually(waiting_for(client, "shoal_queue_rows", len(texts)))
         assert not first.done()
+        gate.unlink()
         assert [answer.result().content for answer in rest] == alone
         eventually(waiting_for(client, "shoal_batch_rows_sum", 2 * len(texts) + 1))
         assert metric(client, "shoal_batch_rows_count", model="moods") - passes < len(texts), "none shared a pass"
@@ -234,9 +258,9 @@ def waiting_for(client: httpx2.Client, name: str, value: float) -> Callable[[], 
     return lambda: metric(client, name, model="moods") >= value
 
 
-def test_a_full_queue_refuses_with_429_and_answers_what_it_took(slow_zoo: Path) -> None:
+def test_a_full_queue_refuses_with_429_and_answers_what_it_took(zoo: Path, gate: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S, queue_rows=2) as server,
+        held(zoo, gate, queue_rows=2) as server,
         server.client() as client,
         ThreadPoolExecutor(8) as pool,
     ):
@@ -254,14 +278,15 @@ def test_a_full_queue_refuses_with_429_and_answers_what_it_took(slow_zoo: Path) 
             assert list(response.json()) == ["error", "error_type"]
             assert response.json()["error_type"] == "Overloaded"
         assert client.get("/health/ready").status_code == 200, "full is not ill"
+        gate.unlink()
         assert [answer.result().status_code for answer in taken] == [200, 200, 200]
         assert metric(client, "shoal_refusals_total", reason="Overloaded") == 2
         assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
 
 
-def test_a_request_that_waited_too_long_is_told_so(slow_zoo: Path) -> None:
+def test_a_request_that_waited_too_long_is_told_so(zoo: Path, gate: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1, deadline_s=0.1) as server,
+        held(zoo, gate, deadline_s=2) as server,
         server.client() as client,
         ThreadPoolExecutor(2) as pool,
     ):
@@ -269,30 +294,35 @@ def test_a_request_that_waited_too_long_is_told_so(slow_zoo: Path) -> None:
         eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
         late = client.post("/v1/classify", json={"inputs": "good"})
         assert late.status_code == 504
-        assert late.json()["error_type"] == "DeadlineExceeded"
-        assert "waiting behind other work" in late.json()["error"]
+        assert late.json() == {
+            "error": "Not answered within 2 s: it was still waiting behind other work.",
+            "error_type": "DeadlineExceeded",
+        }
         assert taken.result().status_code == 504, "the pass that holds it up was too slow as well"
         assert "the model was still at work" in taken.result().json()["error"]
+        gate.unlink()
         eventually(lambda: client.post("/v1/classify", json={"inputs": "good"}).status_code == 200)
 
 
-def test_identical_requests_at_the_same_time_share_a_row(slow_zoo: Path) -> None:
+def test_identical_requests_at_the_same_time_share_a_row(zoo: Path, gate: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S) as server,
+        held(zoo, gate) as server,
         server.client() as client,
         ThreadPoolExecutor(8) as pool,
     ):
         answers = [pool.submit(ask, server, inputs="slow")]
         eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
         answers += [pool.submit(ask, server, inputs="slow") for _ in range(7)]
+        eventually(waiting_for(client, "shoal_shared_answers_total", 7))
+        gate.unlink()
         assert {answer.result().content for answer in answers} == {answers[0].result().content}
         assert metric(client, "shoal_shared_answers_total", model="moods") == 7
         eventually(lambda: metric(client, "shoal_batch_rows_sum", model="moods") == 1)
 
 
-def test_health_does_not_wait_behind_a_slow_pass_and_tells_a_stuck_one(slow_zoo: Path) -> None:
+def test_health_does_not_wait_behind_a_slow_pass_and_tells_a_stuck_one(zoo: Path, gate: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S, stuck_after_s=0.2) as server,
+        held(zoo, gate, stuck_after_s=0.2) as server,
         server.client() as client,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -300,6 +330,7 @@ def test_health_does_not_wait_behind_a_slow_pass_and_tells_a_stuck_one(slow_zoo:
         eventually(lambda: client.get("/health").status_code == 503)
         assert client.get("/health/live").status_code == 200
         assert not answer.done()
+        gate.unlink()
         assert answer.result().status_code == 200
         eventually(lambda: client.get("/health").status_code == 200)
 
@@ -307,13 +338,13 @@ def test_health_does_not_wait_behind_a_slow_pass_and_tells_a_stuck_one(slow_zoo:
 # --- Starting and stopping -------------------------------------------------------------------------------------------
 
 
-def test_sigterm_answers_every_request_in_flight(slow_zoo: Path) -> None:
+def test_sigterm_answers_every_request_in_flight(zoo: Path, gate: Path) -> None:
     bodies: list[tuple[str, Any]] = [
         ("classify", "slow"), ("classify", "slow good"), ("classify", ["good", "bad"]), ("summarize", "paris is good"),
         ("classify", "bad"), ("summarize", ["good", "the capital"]),
     ]  # fmt: skip
     with (
-        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S) as server,
+        held(zoo, gate) as server,
         ThreadPoolExecutor(len(bodies)) as pool,
     ):
         answers: list[Future[httpx2.Response]] = []
@@ -324,6 +355,9 @@ def test_sigterm_answers_every_request_in_flight(slow_zoo: Path) -> None:
                     eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
             eventually(lambda: metric(client, "shoal_requests_in_flight") == len(bodies) + 1)
         assert not any(answer.done() for answer in answers)
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: any("Shutting down" in line for line in server.log))
+        gate.unlink()
         server.terminate()
         assert [answer.result().status_code for answer in answers] == [200] * len(bodies)
         assert server.process.returncode in (0, -15)
@@ -331,9 +365,9 @@ def test_sigterm_answers_every_request_in_flight(slow_zoo: Path) -> None:
             ask(server, inputs="good")
 
 
-def test_requests_that_are_not_done_when_the_time_to_drain_is_over_are_told_so(slow_zoo: Path) -> None:
+def test_requests_that_are_not_done_when_the_time_to_drain_is_over_are_told_so(zoo: Path, gate: Path) -> None:
     with (
-        served(models_dir=slow_zoo, threads=1, deadline_s=PATIENCE_S, drain_s=0) as server,
+        held(zoo, gate, drain_s=0) as server,
         ThreadPoolExecutor(3) as pool,
     ):
         with server.client() as client:
@@ -341,7 +375,10 @@ def test_requests_that_are_not_done_when_the_time_to_drain_is_over_are_told_so(s
             eventually(waiting_for(client, "shoal_queue_wait_seconds_count", 1))
             answers += [pool.submit(ask, server, inputs=text) for text in ("good", "bad")]
             eventually(waiting_for(client, "shoal_queue_rows", 2))
-        server.terminate()
+        server.process.send_signal(signal.SIGTERM)
+        answers[0].result()
+        gate.unlink()
+        server.process.wait(PATIENCE_S)
         for answer in answers:
             assert answer.result().status_code == 503
             assert list(answer.result().json()) == ["error", "error_type"]

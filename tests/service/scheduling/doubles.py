@@ -17,14 +17,14 @@ PATIENCE_S = 20
 Run = Callable[[list[Row]], Passes]
 
 
-class Watcher:
-    """An observer that keeps what it was told."""
+class RecordingObserver:
+    """An observer that records its calls."""
 
     def __init__(self) -> None:
         self.waits_s: list[float] = []
         self.batches: list[int] = []
-        self.given_up = 0
-        self.spared = 0
+        self.failed_rows = 0
+        self.saved_passes = 0
 
     def started(self, waits_s: list[float]) -> None:
         self.waits_s += waits_s
@@ -35,10 +35,10 @@ class Watcher:
         self.batches.append(rows)
 
     def saved(self, passes: int) -> None:
-        self.spared += passes
+        self.saved_passes += passes
 
     def failed(self, rows: int) -> None:
-        self.given_up += rows
+        self.failed_rows += rows
 
 
 class SubmittedJob(Job):
@@ -53,12 +53,12 @@ class SubmittedJob(Job):
         self.done = threading.Event()
 
 
-class Office:
-    """A scheduler with its deliveries: what was delivered, in which calls."""
+class SchedulerDouble:
+    """A scheduler, and the jobs that it delivered in each call."""
 
     def __init__(self, *, threads: int = 1, max_wait_s: float = math.inf) -> None:
         self.calls: list[list[Job]] = []
-        self.watchers: dict[str, Watcher] = {}
+        self.observers: dict[str, RecordingObserver] = {}
         self.exclusive: list[bool] = []
         self._urgency = Urgency()
         self.scheduler = Scheduler(threads=threads, deliver=self._deliver, max_wait_s=max_wait_s)
@@ -69,18 +69,18 @@ class Office:
             assert isinstance(job, SubmittedJob)
             job.done.set()
 
-    def line(self, name: str, run: Run, *, limit: int = 1000, free: bool = False) -> None:
-        """`free` rows cost next to nothing, by what is known of them: they are due when they come."""
-        self.watchers[name] = Watcher()
+    def add_model(self, name: str, run: Run, *, limit: int = 1000, free: bool = False) -> None:
+        """`free` rows cost almost nothing by the cost model, so that they are due when they arrive."""
+        self.observers[name] = RecordingObserver()
         prior = {"pass_s": 1e-9, "token_s": 0.0} if free else {}
         cost = CostModel(max_tokens=512, batch_tokens=256, **prior)
         queue = Queue(limit=limit, cost=cost, urgency=self._urgency)
 
-        def told(rows: list[Row], *, exclusive: bool) -> Passes:
+        def run_batch(rows: list[Row], *, exclusive: bool) -> Passes:
             self.exclusive.append(exclusive)
             return run(rows)
 
-        self.scheduler.add(name, told, queue, self.watchers[name])
+        self.scheduler.add(name, run_batch, queue, self.observers[name])
 
     def submit(self, name: str, *inputs: Any, tokens: int = 4) -> SubmittedJob:
         job = SubmittedJob([(item, tokens) for item in inputs])
@@ -93,11 +93,11 @@ class Office:
 
 
 @contextmanager
-def office(*, threads: int = 1, free: bool = False, **lines: Run) -> Iterator[Office]:
-    """A running scheduler with these lines; closed in the end, whatever happened."""
-    made = Office(threads=threads)
-    for name, run in lines.items():
-        made.line(name, run, free=free)
+def running_scheduler(*, threads: int = 1, free: bool = False, **models: Run) -> Iterator[SchedulerDouble]:
+    """A running scheduler with these models, which is closed in the end."""
+    made = SchedulerDouble(threads=threads)
+    for name, run in models.items():
+        made.add_model(name, run, free=free)
     made.scheduler.start()
     try:
         yield made
@@ -106,7 +106,7 @@ def office(*, threads: int = 1, free: bool = False, **lines: Run) -> Iterator[Of
 
 
 def results(job: SubmittedJob) -> list[Any]:
-    """Wait for the answer; raises the job's error."""
+    """Wait for the job and return its outputs; raises the job's error."""
     assert job.done.wait(PATIENCE_S), "no answer"
     return job.results()
 
@@ -124,22 +124,22 @@ def echo(rows: list[Row]) -> Passes:
 
 
 class Gate:
-    """A run that echoes, but stops in the pass of a "hold" row until it is let go."""
+    """A run that echoes, but stops in the pass of a "hold" row until it is opened."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
         self.held = threading.Event()
-        self._let_go = threading.Event()
+        self._opened = threading.Event()
 
     def __call__(self, rows: list[Row]) -> Passes:
         self.seen += [row.inputs for row in rows]
         if any(row.inputs == "hold" for row in rows):
             self.held.set()
-            assert self._let_go.wait(PATIENCE_S)
+            assert self._opened.wait(PATIENCE_S)
         yield from echo(rows)
 
     def wait(self) -> None:
         assert self.held.wait(PATIENCE_S), "nothing is held"
 
     def open(self) -> None:
-        self._let_go.set()
+        self._opened.set()

@@ -11,7 +11,7 @@ from service.scheduling.cost_model import CostModel
 from service.scheduling.job import Row
 from service.scheduling.model_batches import ModelBatches
 from service.scheduling.queue import Queue, Urgency
-from tests.service.scheduling.doubles import SubmittedJob, Watcher, echo
+from tests.service.scheduling.doubles import RecordingObserver, SubmittedJob, echo
 
 ROW_S = 0.01
 
@@ -20,7 +20,11 @@ def made(*, threads: int = 1, max_wait_s: float = math.inf, limit: int = 10_000)
     """A line whose rows of one token take ROW_S each, in passes of one row."""
     cost = CostModel(max_tokens=8, batch_tokens=1, pass_s=ROW_S, token_s=0.0)
     line = ModelBatches(
-        "only", Queue(limit=limit, cost=cost, urgency=Urgency()), lambda rows, exclusive: echo(rows), Watcher(), 1
+        "only",
+        Queue(limit=limit, cost=cost, urgency=Urgency()),
+        lambda rows, exclusive: echo(rows),
+        RecordingObserver(),
+        1,
     )
     admission = Admission(threads=threads, max_wait_s=max_wait_s)
     admission.add(line)

@@ -1,4 +1,4 @@
-"""Batches under way: which is next, which join, and that no row is lost when they do."""
+"""Batches that wait or run: which is next, which merge, and that no row is lost when they do."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from service.scheduling.job import Job, Pass, Row, RunningPasses
 from service.scheduling.model_batches import Batch, ModelBatches
 from service.scheduling.queue import Queue, Urgency
 from service.scheduling.scheduler import Scheduler
-from tests.service.scheduling.doubles import PATIENCE_S, SubmittedJob, Watcher
+from tests.service.scheduling.doubles import PATIENCE_S, RecordingObserver, SubmittedJob
 
-MOST = 8
+MAX_ROWS = 8
 COST = CostModel(max_tokens=512, batch_tokens=256)
 
 
@@ -27,12 +27,12 @@ class Writing(RunningPasses):
     def __init__(self, rows: list[Row], *, exclusive: bool = False) -> None:
         del exclusive
         self.fresh = True
-        self.left: list[tuple[Row, Any]] = [(row, row.inputs) for row in rows]
-        self.absorbed: list[Writing] = []
+        self.rows_left: list[tuple[Row, Any]] = [(row, row.inputs) for row in rows]
+        self.merged: list[Writing] = []
 
     @property
     def size(self) -> int:
-        return len(self.left)
+        return len(self.rows_left)
 
     def join_cost(self, other: RunningPasses) -> float:
         assert isinstance(other, Writing)
@@ -40,32 +40,34 @@ class Writing(RunningPasses):
 
     def merge(self, other: RunningPasses) -> None:
         assert isinstance(other, Writing)
-        self.absorbed.append(other)
-        self.left += other.left
-        other.left = []
+        self.merged.append(other)
+        self.rows_left += other.rows_left
+        other.rows_left = []
 
     def __next__(self) -> Pass:
         if self.fresh:
             self.fresh = False
             return Pass([], 1, 1, 1)
-        if not self.left:
+        if not self.rows_left:
             raise StopIteration
-        assert len(self.left) <= MOST
-        if any(steps == 0 for _, steps in self.left):
+        assert len(self.rows_left) <= MAX_ROWS
+        if any(steps == 0 for _, steps in self.rows_left):
             raise ValueError("poison")
-        gone = [(row, None) for row, _ in self.left if row.job.cancelled]
-        self.left = [(row, steps - 1) for row, steps in self.left if not row.job.cancelled]
-        ended = [(row, row.inputs) for row, steps in self.left if steps == 0]
-        self.left = [(row, steps) for row, steps in self.left if steps]
+        gone = [(row, None) for row, _ in self.rows_left if row.job.cancelled]
+        self.rows_left = [(row, steps - 1) for row, steps in self.rows_left if not row.job.cancelled]
+        ended = [(row, row.inputs) for row, steps in self.rows_left if steps == 0]
+        self.rows_left = [(row, steps) for row, steps in self.rows_left if steps]
         return Pass([*gone, *ended], 1, 1, 1)
 
 
-def line(*, workers: int = 2) -> ModelBatches:
-    return ModelBatches("writer", Queue(limit=1000, cost=COST, urgency=Urgency()), Writing, Watcher(), workers, MOST)
+def model_batches(*, workers: int = 2) -> ModelBatches:
+    return ModelBatches(
+        "writer", Queue(limit=1000, cost=COST, urgency=Urgency()), Writing, RecordingObserver(), workers, MAX_ROWS
+    )
 
 
-def under_way(own: ModelBatches, rows: int, *, due_s: float = 1.0, is_retry: bool = False) -> Batch:
-    """On a worker, behind its first pass."""
+def running_batch(own: ModelBatches, rows: int, *, due_s: float = 1.0, is_retry: bool = False) -> Batch:
+    """A batch on a worker, after its first pass."""
     job = SubmittedJob([(9, 4)] * rows)
     batch = Batch(own, list(job.rows), due_s, Writing(job.rows), is_retry=is_retry)
     assert batch.passes is not None
@@ -77,99 +79,99 @@ def under_way(own: ModelBatches, rows: int, *, due_s: float = 1.0, is_retry: boo
 # --- Joining ---------------------------------------------------------------------------------------------------------
 
 
-def test_batches_join_only_where_the_worker_is_pressed() -> None:
+def test_batches_merge_only_while_workers_are_busy() -> None:
     for workers_busy in (False, True):
-        own = line()
-        host, guest = under_way(own, 3), under_way(own, 2)
+        own = model_batches()
+        host, joining = running_batch(own, 3), running_batch(own, 2)
         own.put_back(host, workers_busy=False)
-        own.put_back(guest, workers_busy=workers_busy)
-        assert own.waiting == ([host] if workers_busy else [host, guest])
+        own.put_back(joining, workers_busy=workers_busy)
+        assert own.waiting == ([host] if workers_busy else [host, joining])
         assert host.size == (5 if workers_busy else 3)
         assert own.running == []
 
 
 def test_the_smaller_joins_the_larger_where_it_costs_least() -> None:
-    own = line()
-    small, middle, large, guest = (under_way(own, rows) for rows in (1, 3, 5, 2))
+    own = model_batches()
+    small, middle, large, joining = (running_batch(own, rows) for rows in (1, 3, 5, 2))
     for batch in (small, large, middle):
         own.put_back(batch, workers_busy=False)
-    own.put_back(guest, workers_busy=True)
+    own.put_back(joining, workers_busy=True)
     assert own.waiting == [small, large, middle]
     assert (small.size, middle.size, large.size) == (1, 5, 5)
 
 
 def test_a_larger_batch_joins_none_that_is_smaller() -> None:
-    own = line()
-    small, large = under_way(own, 2), under_way(own, 3)
+    own = model_batches()
+    small, large = running_batch(own, 2), running_batch(own, 3)
     own.put_back(small, workers_busy=False)
     own.put_back(large, workers_busy=True)
     assert own.waiting == [small, large]
 
 
-def test_no_batch_grows_above_the_most_with_guests_that_have_not_joined_yet() -> None:
-    own = line()
-    host = under_way(own, 4)
+def test_batches_that_are_about_to_join_count_to_the_maximum() -> None:
+    own = model_batches()
+    host = running_batch(own, 4)
     for rows in (2, 2, 1, 3):
-        own.put_back(under_way(own, rows), workers_busy=True)
-    assert host.size == MOST
+        own.put_back(running_batch(own, rows), workers_busy=True)
+    assert host.size == MAX_ROWS
     assert [batch.size for batch in own.waiting] == [1, 3]
 
 
-@pytest.mark.parametrize("which", ["host", "guest"])
-def test_what_runs_again_stays_by_itself(which: str) -> None:
-    own = line()
-    host, guest = under_way(own, 1, is_retry=which == "host"), under_way(own, 1, is_retry=which == "guest")
+@pytest.mark.parametrize("which", ["host", "joining"])
+def test_a_retry_merges_with_nothing(which: str) -> None:
+    own = model_batches()
+    host, joining = running_batch(own, 1, is_retry=which == "host"), running_batch(own, 1, is_retry=which == "joining")
     own.put_back(host, workers_busy=True)
-    own.put_back(guest, workers_busy=True)
-    assert own.waiting == [host, guest]
+    own.put_back(joining, workers_busy=True)
+    assert own.waiting == [host, joining]
 
 
-def test_a_batch_before_its_first_pass_takes_nobody_in() -> None:
-    own = line()
+def test_nothing_merges_into_a_batch_before_its_first_pass() -> None:
+    own = model_batches()
     fresh = Batch(own, SubmittedJob([(9, 4)] * 5).rows, 0.0)
     own.running.append(fresh)
-    guest = under_way(own, 1)
-    own.put_back(guest, workers_busy=True)
-    assert own.waiting == [guest]
+    joining = running_batch(own, 1)
+    own.put_back(joining, workers_busy=True)
+    assert own.waiting == [joining]
 
 
-def test_a_batch_on_a_worker_takes_its_guests_before_its_next_pass() -> None:
-    own = line()
-    host, guest, late = under_way(own, 3), under_way(own, 2), under_way(own, 1)
-    joined = [guest.passes, late.passes]
-    rows = [*host.rows, *guest.rows, *late.rows]
-    own.put_back(guest, workers_busy=True)
+def test_a_running_batch_merges_those_that_join_before_its_next_pass() -> None:
+    own = model_batches()
+    host, joining, late = running_batch(own, 3), running_batch(own, 2), running_batch(own, 1)
+    joined = [joining.passes, late.passes]
+    rows = [*host.rows, *joining.rows, *late.rows]
+    own.put_back(joining, workers_busy=True)
     own.put_back(late, workers_busy=True)
     assert isinstance(host.passes, Writing)
-    assert (host.passes.size, host.size, host.passes.absorbed) == (3, 6, [])
+    assert (host.passes.size, host.size, host.passes.merged) == (3, 6, [])
     host.merge_joining()
-    assert host.passes.absorbed == joined
+    assert host.passes.merged == joined
     assert (host.passes.size, host.size, host.joining) == (6, 6, [])
     assert host.rows == rows
 
 
-def test_the_room_of_guests_is_taken_while_they_join() -> None:
-    own = line()
-    host, guest = under_way(own, 4), under_way(own, 3)
-    own.put_back(guest, workers_busy=True)
+def test_a_batch_that_is_being_merged_counts_all_the_time() -> None:
+    own = model_batches()
+    host, joining = running_batch(own, 4), running_batch(own, 3)
+    own.put_back(joining, workers_busy=True)
     seen: list[int] = []
 
-    class Noting(Writing):
+    class SizeDuringMerge(Writing):
         def merge(self, other: RunningPasses) -> None:
             seen.append(host.size)
             super().merge(other)
 
-    host.passes = Noting(host.rows[:4])
+    host.passes = SizeDuringMerge(host.rows[:4])
     host.merge_joining()
     assert (seen, host.size) == ([7], 7)
 
 
-def test_guests_of_a_guest_come_with_it() -> None:
-    own = line()
-    guest, its_guest = under_way(own, 2), under_way(own, 1)
-    own.put_back(its_guest, workers_busy=True)
-    host = under_way(own, 4)
-    own.put_back(guest, workers_busy=True)
+def test_batches_that_were_about_to_join_a_batch_merge_with_it() -> None:
+    own = model_batches()
+    joining, joined_before = running_batch(own, 2), running_batch(own, 1)
+    own.put_back(joined_before, workers_busy=True)
+    host = running_batch(own, 4)
+    own.put_back(joining, workers_busy=True)
     assert (host.size, len(host.rows)) == (7, 7)
     host.merge_joining()
     assert host.passes is not None
@@ -181,8 +183,12 @@ def test_guests_of_a_guest_come_with_it() -> None:
 
 
 def test_what_is_due_first_is_next_and_a_finished_batch_is_gone() -> None:
-    own = line()
-    late, soon, over = under_way(own, 1, due_s=3.0), under_way(own, 1, due_s=2.0), under_way(own, 1, due_s=1.0)
+    own = model_batches()
+    late, soon, over = (
+        running_batch(own, 1, due_s=3.0),
+        running_batch(own, 1, due_s=2.0),
+        running_batch(own, 1, due_s=1.0),
+    )
     over.rows[0].answered = True
     for batch in (late, soon, over):
         own.put_back(batch, workers_busy=False)
@@ -193,16 +199,16 @@ def test_what_is_due_first_is_next_and_a_finished_batch_is_gone() -> None:
     assert own.due_s() == float("inf")
 
 
-def test_a_line_that_has_its_most_on_every_worker_leaves_the_rest_in_the_queue() -> None:
-    own = line(workers=2)
-    first, second = under_way(own, MOST, due_s=50.0), under_way(own, MOST, due_s=60.0)
+def test_a_model_with_the_maximum_on_every_worker_leaves_the_rest_in_the_queue() -> None:
+    own = model_batches(workers=2)
+    first, second = running_batch(own, MAX_ROWS, due_s=50.0), running_batch(own, MAX_ROWS, due_s=60.0)
     own.queue.put(SubmittedJob([(9, 4)]).rows)
     own.put_back(first, workers_busy=False)
     assert own.due_s() == 50.0
     assert own.take() is first
     second.rows[0].answered = True
     assert isinstance(second.passes, Writing)
-    second.passes.left.pop()
+    second.passes.rows_left.pop()
     assert own.due_s() < 50.0
     assert own.take().passes is None
 
@@ -220,7 +226,9 @@ def made(threads: int) -> tuple[Scheduler, list[Job]]:
             job.done.set()
 
     scheduler = Scheduler(threads=threads, deliver=deliver)
-    scheduler.add("writer", Writing, Queue(limit=1000, cost=COST, urgency=Urgency()), Watcher(), max_batch_rows=MOST)
+    scheduler.add(
+        "writer", Writing, Queue(limit=1000, cost=COST, urgency=Urgency()), RecordingObserver(), max_batch_rows=MAX_ROWS
+    )
     return scheduler, delivered
 
 
@@ -228,15 +236,15 @@ def job_of(*steps: int) -> SubmittedJob:
     return SubmittedJob([(each, 4) for each in steps])
 
 
-class Barging(logging.Handler):
-    """While the failure of a batch is being told, another batch is put back beside it."""
+class PutBackWhileLogging(logging.Handler):
+    """Puts another batch back while the failure of a batch is being logged."""
 
-    def __init__(self, barge: Any) -> None:
+    def __init__(self, put_back: Any) -> None:
         super().__init__()
-        self.barge = barge
+        self.put_back = put_back
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.barge()
+        self.put_back()
 
 
 @pytest.mark.parametrize("rows", [[0], [0, 5]])
@@ -244,19 +252,19 @@ def test_a_batch_that_comes_while_another_is_being_given_up_is_not_lost(rows: li
     scheduler, _ = made(1)
     own = scheduler._models["writer"]
     newcomer = job_of(3)
-    guest = Batch(own, list(newcomer.rows), 0.0, Writing(newcomer.rows))
-    assert guest.passes is not None
-    next(guest.passes)
-    own.running.append(guest)
+    joining = Batch(own, list(newcomer.rows), 0.0, Writing(newcomer.rows))
+    assert joining.passes is not None
+    next(joining.passes)
+    own.running.append(joining)
     came: list[bool] = []
 
-    def barge() -> None:
+    def put_back() -> None:
         if not came:
             came.append(True)
             with scheduler._lock:
-                own.put_back(guest, workers_busy=True)
+                own.put_back(joining, workers_busy=True)
 
-    handler, logger = Barging(barge), logging.getLogger("service.scheduling.scheduler")
+    handler, logger = PutBackWhileLogging(put_back), logging.getLogger("service.scheduling.scheduler")
     logger.addHandler(handler)
     try:
         failing = job_of(*rows)
@@ -274,7 +282,7 @@ def test_a_batch_that_comes_while_another_is_being_given_up_is_not_lost(rows: li
     assert failing.outputs[-1] == 5 or len(rows) == 1
 
 
-def test_guests_of_a_batch_whose_pass_raises_are_answered_and_only_the_poison_fails() -> None:
+def test_rows_about_to_join_a_batch_whose_pass_raises_are_answered_and_only_the_poison_fails() -> None:
     scheduler, delivered = made(1)
     own = scheduler._models["writer"]
     jobs = [job_of(0), job_of(4), job_of(2, 3)]
@@ -308,14 +316,14 @@ JOBS = st.lists(
 
 @settings(deadline=None, max_examples=100)
 @given(JOBS, st.integers(1, 3))
-def test_every_row_is_answered_exactly_once_whoever_joins_leaves_or_fails(
-    asked: list[tuple[list[int], bool]], threads: int
+def test_every_row_is_answered_exactly_once_whatever_joins_leaves_or_fails(
+    requests: list[tuple[list[int], bool]], threads: int
 ) -> None:
     scheduler, delivered = made(threads)
     scheduler.start()
     jobs = []
     try:
-        for steps, leaves in asked:
+        for steps, leaves in requests:
             jobs.append(job_of(*steps))
             scheduler.submit("writer", jobs[-1].rows)
             if leaves:
@@ -326,8 +334,8 @@ def test_every_row_is_answered_exactly_once_whoever_joins_leaves_or_fails(
     assert sorted(map(id, delivered)) == sorted(map(id, jobs)), "each delivered, and once"
     own = scheduler._models["writer"]
     assert (own.waiting, own.running, len(own.queue)) == ([], [], 0)
-    for (steps, leaves), job in zip(asked, jobs, strict=True):
+    for (steps, leaves), job in zip(requests, jobs, strict=True):
         assert job.pending == 0
         for output, wanted in zip(job.outputs, steps, strict=True):
-            told = isinstance(output, InferenceError) if wanted == 0 else output == wanted
-            assert told or (leaves and output is None)
+            answered = isinstance(output, InferenceError) if wanted == 0 else output == wanted
+            assert answered or (leaves and output is None)

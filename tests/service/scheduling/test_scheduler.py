@@ -20,14 +20,14 @@ from service.scheduling.scheduler import Scheduler, pick
 from tests.service.scheduling.doubles import (
     PATIENCE_S,
     Gate,
-    Office,
+    RecordingObserver,
     Run,
+    SchedulerDouble,
     SubmittedJob,
-    Watcher,
     done,
     echo,
-    office,
     results,
+    running_scheduler,
 )
 
 
@@ -63,7 +63,7 @@ def test_every_job_is_answered_once_and_only_poison_fails(
             if not rows:
                 return
 
-    with office(threads=threads, a=echo, b=slowly) as made:
+    with running_scheduler(threads=threads, a=echo, b=slowly) as made:
         submitted = [made.submit(name, *inputs) for name, inputs in jobs]
         for job in submitted:
             assert job.done.wait(PATIENCE_S), "no answer"
@@ -81,12 +81,12 @@ def test_clients_on_many_threads_all_get_their_own_answers() -> None:
     refused = threading.Event()
     accepted: list[tuple[list[Any], SubmittedJob]] = []
 
-    def ask(made: Office, seed: int) -> None:
+    def send(made: SchedulerDouble, seed: int) -> None:
         chance = random.Random(seed)
         for number in range(60):
             inputs = [(seed, number, index) for index in range(chance.randrange(1, 6))]
             try:
-                job = made.submit("narrow", *inputs, tokens=chance.randrange(1, 40))
+                job = made.submit("single", *inputs, tokens=chance.randrange(1, 40))
             except Overloaded:
                 refused.set()
                 continue
@@ -94,10 +94,10 @@ def test_clients_on_many_threads_all_get_their_own_answers() -> None:
             if chance.random() < 0.5:
                 job.done.wait(PATIENCE_S)
 
-    made = Office(threads=3)
-    made.line("narrow", echo, limit=8)
+    made = SchedulerDouble(threads=3)
+    made.add_model("single", echo, limit=8)
     made.scheduler.start()
-    clients = [threading.Thread(target=ask, args=(made, seed)) for seed in range(12)]
+    clients = [threading.Thread(target=send, args=(made, seed)) for seed in range(12)]
     for client in clients:
         client.start()
     for client in clients:
@@ -111,7 +111,7 @@ def test_clients_on_many_threads_all_get_their_own_answers() -> None:
 
 def test_jobs_that_a_pass_completes_are_delivered_in_one_call() -> None:
     gate = Gate()
-    with office(only=gate) as made:
+    with running_scheduler(only=gate) as made:
         held = made.submit("only", "hold")
         gate.wait()
         both = [made.submit("only", 1), made.submit("only", 2)]
@@ -122,11 +122,11 @@ def test_jobs_that_a_pass_completes_are_delivered_in_one_call() -> None:
 
 
 def test_where_much_waits_several_passes_share_a_delivery_and_the_last_answers_do_not_wait() -> None:
-    """Each pass is believed to take 3 ms, and there are 40 of them: 120 ms of work, of which 20 may be kept back."""
-    made = Office()
+    """Each pass is estimated at 3 ms, and there are 40 of them: 120 ms of work, of which 20 may be kept back."""
+    made = SchedulerDouble()
     cost = CostModel(max_tokens=512, batch_tokens=1, pass_s=0.003, token_s=0.0)
     made.scheduler.add(
-        "only", lambda rows, exclusive: echo(rows), Queue(limit=99, cost=cost, urgency=Urgency()), Watcher()
+        "only", lambda rows, exclusive: echo(rows), Queue(limit=99, cost=cost, urgency=Urgency()), RecordingObserver()
     )
     jobs = [made.submit("only", number) for number in range(40)]
     made.scheduler.start()
@@ -139,27 +139,27 @@ def test_where_much_waits_several_passes_share_a_delivery_and_the_last_answers_d
 
 
 def test_a_job_of_rows_in_several_passes_is_delivered_when_the_last_is_done() -> None:
-    with office(only=echo) as made:
+    with running_scheduler(only=echo) as made:
         job = SubmittedJob([("short", 3), ("long", 200)])
         made.scheduler.submit("only", job.rows)
         assert results(job) == ["short", "long"]
     assert made.calls == [[job]]
-    assert made.watchers["only"].batches == [1, 1]
+    assert made.observers["only"].batches == [1, 1]
 
 
 # --- Batches ---------------------------------------------------------------------------------------------------------
 
 
 def test_rows_that_come_one_by_one_run_one_by_one() -> None:
-    with office(only=echo) as made:
+    with running_scheduler(only=echo) as made:
         for _ in range(50):
             results(made.submit("only", 1))
-    assert made.watchers["only"].batches == [1] * 50
+    assert made.observers["only"].batches == [1] * 50
 
 
 def test_what_piled_up_while_the_worker_was_busy_is_the_batch() -> None:
     gate = Gate()
-    with office(only=gate) as made:
+    with running_scheduler(only=gate) as made:
         jobs = [made.submit("only", "hold")]
         gate.wait()
         jobs += [made.submit("only", number) for number in range(5)]
@@ -167,8 +167,8 @@ def test_what_piled_up_while_the_worker_was_busy_is_the_batch() -> None:
         gate.open()
         for job in jobs:
             results(job)
-    assert made.watchers["only"].batches == [1, 5]
-    assert len(made.watchers["only"].waits_s) == 6
+    assert made.observers["only"].batches == [1, 5]
+    assert len(made.observers["only"].waits_s) == 6
 
 
 def test_two_workers_run_side_by_side() -> None:
@@ -178,12 +178,12 @@ def test_two_workers_run_side_by_side() -> None:
         together.wait()
         yield from echo(rows)
 
-    with office(threads=2, a=meet, b=meet) as made:
+    with running_scheduler(threads=2, a=meet, b=meet) as made:
         assert [results(job) for job in [made.submit("a", 1), made.submit("b", 2)]] == [[1], [2]]
 
 
-def noting(order: list[str], name: str) -> Run:
-    """An echo that says that it ran."""
+def recording(order: list[str], name: str) -> Run:
+    """An echo that records that it ran."""
 
     def run(rows: list[Row]) -> Passes:
         order.append(name)
@@ -192,10 +192,12 @@ def noting(order: list[str], name: str) -> Run:
     return run
 
 
-def test_lines_of_like_cost_are_served_in_order_of_arrival() -> None:
+def test_models_of_similar_cost_are_served_in_order_of_arrival() -> None:
     gate = Gate()
     order: list[str] = []
-    with office(gate=gate, a=noting(order, "a"), b=noting(order, "b"), c=noting(order, "c")) as made:
+    with running_scheduler(
+        gate=gate, a=recording(order, "a"), b=recording(order, "b"), c=recording(order, "c")
+    ) as made:
         made.submit("gate", "hold")
         gate.wait()
         jobs = [made.submit(name, 1) for name in "bca"]
@@ -205,13 +207,13 @@ def test_lines_of_like_cost_are_served_in_order_of_arrival() -> None:
     assert order == ["b", "c", "a"]
 
 
-def test_lines_are_served_as_they_are_due() -> None:
+def test_models_are_served_as_they_are_due() -> None:
     gate = Gate()
     order: list[str] = []
     tokens = {"a": 400, "b": 4, "c": 60, "d": 500, "e": 30, "f": 8}
-    with office(gate=gate) as made:
+    with running_scheduler(gate=gate) as made:
         for name in tokens:
-            made.line(name, noting(order, name))
+            made.add_model(name, recording(order, name))
         made.submit("gate", "hold")
         gate.wait()
         jobs = {name: made.submit(name, 1, tokens=size) for name, size in tokens.items()}
@@ -219,7 +221,7 @@ def test_lines_are_served_as_they_are_due() -> None:
         for job in jobs.values():
             results(job)
     assert order == sorted(tokens, key=lambda name: jobs[name].rows[0].due_s)
-    assert order != list(tokens), "the cheap passed the dear"
+    assert order != list(tokens), "cheap rows overtook expensive ones"
 
 
 # --- Picking a model, without threads --------------------------------------------------------------------------------
@@ -229,7 +231,7 @@ def model_of(name: str, *arrivals_s: float, waiting_due_s: float | None = None) 
     """A model with a row of a token for each arrival, and perhaps a batch that waits for its next pass."""
     cost = CostModel(max_tokens=512, batch_tokens=256, pass_s=1e-9, token_s=0.0)
     model = ModelBatches(
-        name, Queue(limit=9, cost=cost, urgency=Urgency()), lambda rows, exclusive: echo(rows), Watcher(), 1
+        name, Queue(limit=9, cost=cost, urgency=Urgency()), lambda rows, exclusive: echo(rows), RecordingObserver(), 1
     )
     for arrived_s in arrivals_s:
         (row,) = SubmittedJob([(1, 1)]).rows
@@ -290,10 +292,10 @@ def test_a_worker_that_found_no_room_for_a_batch_is_woken_when_there_is() -> Non
             together.wait()
         return gate(rows)
 
-    made = Office(threads=2)
+    made = SchedulerDouble(threads=2)
     lock = made.scheduler._lock = CountingCondition()
     queue = Queue(limit=9, cost=CostModel(max_tokens=512, batch_tokens=8), urgency=Urgency())
-    made.scheduler.add("only", lambda rows, exclusive: run(rows), queue, Watcher(), max_batch_rows=1)
+    made.scheduler.add("only", lambda rows, exclusive: run(rows), queue, RecordingObserver(), max_batch_rows=1)
     held = made.submit("only", "hold", "hold")  # a batch of both, after which there is no room
     made.scheduler.start()
     gate.wait()
@@ -307,20 +309,20 @@ def test_a_worker_that_found_no_room_for_a_batch_is_woken_when_there_is() -> Non
     made.scheduler.close()
 
 
-# --- Alone -----------------------------------------------------------------------------------------------------------
+# --- Exclusive -------------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_with_nobody_beside_it_is_alone() -> None:
-    with office(threads=2, only=echo) as made:
+def test_a_batch_without_others_is_exclusive() -> None:
+    with running_scheduler(threads=2, only=echo) as made:
         for _ in range(20):
             results(made.submit("only", 1, 2))
             assert eventually(lambda: made.scheduler._busy == 0)
     assert made.exclusive == [True] * 20
 
 
-def test_a_batch_beside_a_busy_worker_is_not_alone() -> None:
+def test_a_batch_beside_a_busy_worker_is_not_exclusive() -> None:
     gate = Gate()
-    with office(threads=2, gate=gate, other=echo) as made:
+    with running_scheduler(threads=2, gate=gate, other=echo) as made:
         held = made.submit("gate", "hold")
         gate.wait()
         results(made.submit("other", 1))
@@ -329,9 +331,9 @@ def test_a_batch_beside_a_busy_worker_is_not_alone() -> None:
     assert made.exclusive == [True, False]
 
 
-def test_a_batch_that_others_wait_behind_is_not_alone_and_a_while_later_it_is() -> None:
+def test_a_batch_that_others_wait_behind_is_not_exclusive_and_a_while_later_one_is() -> None:
     gate = Gate()
-    with office(gate=gate, a=echo, b=echo) as made:
+    with running_scheduler(gate=gate, a=echo, b=echo) as made:
         held = made.submit("gate", "hold")
         gate.wait()
         jobs = [made.submit("a", 1), made.submit("b", 2)]
@@ -340,14 +342,14 @@ def test_a_batch_that_others_wait_behind_is_not_alone_and_a_while_later_it_is() 
             results(job)
         assert made.exclusive[:2] == [True, False]
 
-        def alone_again() -> bool:
+        def exclusive_again() -> bool:
             results(made.submit("a", 1))
             return made.exclusive[-1]
 
-        assert eventually(alone_again)
+        assert eventually(exclusive_again)
 
 
-def test_a_batch_beside_a_text_that_is_being_written_is_not_alone() -> None:
+def test_a_batch_between_the_steps_of_another_is_not_exclusive() -> None:
     in_first, go_on = threading.Event(), threading.Event()
 
     def writing(rows: list[Row]) -> Passes:
@@ -356,7 +358,7 @@ def test_a_batch_beside_a_text_that_is_being_written_is_not_alone() -> None:
         yield done(rows, [])
         yield done(rows, [(row, "text") for row in rows])
 
-    with office(free=True, writer=writing, short=echo) as made:
+    with running_scheduler(free=True, writer=writing, short=echo) as made:
         text = made.submit("writer", "source")
         assert in_first.wait(PATIENCE_S)
         short = made.submit("short", 1)
@@ -368,18 +370,18 @@ def test_a_batch_beside_a_text_that_is_being_written_is_not_alone() -> None:
 # --- Warm-ups --------------------------------------------------------------------------------------------------------
 
 
-def test_an_idle_worker_warms_up_narrow_passes_first() -> None:
+def test_an_idle_worker_warms_up_single_thread_passes_first() -> None:
     order: list[str] = []
-    made = Office()
-    made.scheduler.warm_up([lambda: order.append("a")], [lambda: order.append("wide a")])
-    made.scheduler.warm_up([lambda: order.append("b")], [lambda: order.append("wide b")])
+    made = SchedulerDouble()
+    made.scheduler.warm_up([lambda: order.append("a")], [lambda: order.append("multi a")])
+    made.scheduler.warm_up([lambda: order.append("b")], [lambda: order.append("multi b")])
     made.scheduler.start()
     assert eventually(lambda: len(order) == 4)
     made.scheduler.close()
-    assert order == ["a", "b", "wide a", "wide b"]
+    assert order == ["a", "b", "multi a", "multi b"]
 
 
-def test_whoever_waits_goes_before_a_warm_up() -> None:
+def test_a_waiting_row_goes_before_a_warm_up() -> None:
     order: list[str] = []
     in_second, go_on = threading.Event(), threading.Event()
 
@@ -388,8 +390,8 @@ def test_whoever_waits_goes_before_a_warm_up() -> None:
         in_second.set()
         assert go_on.wait(PATIENCE_S)
 
-    made = Office()
-    made.line("only", noting(order, "row"))
+    made = SchedulerDouble()
+    made.add_model("only", recording(order, "row"))
     made.scheduler.warm_up([lambda: order.append("first"), second], [lambda: order.append("third")])
     made.submit("only", 1)
     made.scheduler.start()
@@ -402,23 +404,23 @@ def test_whoever_waits_goes_before_a_warm_up() -> None:
     assert order == ["row", "first", "second", "row", "third"]
 
 
-def test_wide_warm_ups_wait_until_no_other_worker_is_busy() -> None:
+def test_multi_thread_warm_ups_wait_until_no_other_worker_is_busy() -> None:
     order: list[str] = []
     gate = Gate()
-    made = Office(threads=2)
-    made.line("gate", gate)
-    made.line("other", noting(order, "row"))
+    made = SchedulerDouble(threads=2)
+    made.add_model("gate", gate)
+    made.add_model("other", recording(order, "row"))
     held = made.submit("gate", "hold")
-    made.scheduler.warm_up([lambda: order.append("narrow")], [lambda: order.append("wide")])
+    made.scheduler.warm_up([lambda: order.append("single")], [lambda: order.append("multi")])
     made.scheduler.start()
     gate.wait()
-    assert eventually(lambda: order == ["narrow"])
+    assert eventually(lambda: order == ["single"])
     for _ in range(3):  # the one free worker looks for work before and after each
         results(made.submit("other", 1))
-    assert order == ["narrow", "row", "row", "row"]
+    assert order == ["single", "row", "row", "row"]
     gate.open()
     results(held)
-    assert eventually(lambda: order[-1] == "wide")
+    assert eventually(lambda: order[-1] == "multi")
     made.scheduler.close()
 
 
@@ -430,15 +432,15 @@ def test_a_text_that_waits_for_its_next_step_goes_before_a_warm_up() -> None:
             order.append(f"step {step}")
             yield done(rows, [(row, "text") for row in rows] if step == 2 else [])
 
-    made = Office()
-    made.line("writer", writing)
-    made.scheduler.warm_up([lambda: order.append("narrow")], [])
+    made = SchedulerDouble()
+    made.add_model("writer", writing)
+    made.scheduler.warm_up([lambda: order.append("single")], [])
     text = made.submit("writer", "source")
     made.scheduler.start()
     assert results(text) == ["text"]
     assert eventually(lambda: len(order) == 4)
     made.scheduler.close()
-    assert order == ["step 0", "step 1", "step 2", "narrow"]
+    assert order == ["step 0", "step 1", "step 2", "single"]
 
 
 @pytest.mark.parametrize("error", [ValueError("no such shape"), SystemExit()])
@@ -448,8 +450,8 @@ def test_a_failing_warm_up_harms_nothing(error: BaseException, caplog: pytest.Lo
     def failing() -> None:
         raise error
 
-    made = Office()
-    made.line("only", echo)
+    made = SchedulerDouble()
+    made.add_model("only", echo)
     made.scheduler.warm_up([failing], [failing, warmed.set])
     with caplog.at_level(logging.WARNING):
         made.scheduler.start()
@@ -458,7 +460,7 @@ def test_a_failing_warm_up_harms_nothing(error: BaseException, caplog: pytest.Lo
     assert made.scheduler.healthy(PATIENCE_S)
     made.scheduler.close()
     assert [record.message for record in caplog.records] == ["a warm-up pass failed"] * 2
-    assert made.watchers["only"].given_up == 0
+    assert made.observers["only"].failed_rows == 0
 
 
 def test_close_leaves_out_the_warm_ups_that_are_left() -> None:
@@ -470,7 +472,7 @@ def test_close_leaves_out_the_warm_ups_that_are_left() -> None:
         assert go_on.wait(PATIENCE_S)
         ran.append(1)
 
-    made = Office()
+    made = SchedulerDouble()
     made.scheduler.warm_up([first, lambda: ran.append(2)], [lambda: ran.append(3)])
     made.scheduler.start()
     assert in_first.wait(PATIENCE_S)
@@ -501,7 +503,7 @@ def test_a_long_generation_holds_up_a_row_that_is_cheaper_than_a_step_by_one_pas
         order.append("short")
         return echo(rows)
 
-    with office(free=True, writer=writing, short=short) as made:
+    with running_scheduler(free=True, writer=writing, short=short) as made:
         text = made.submit("writer", "source")
         assert in_first.wait(PATIENCE_S)
         quick = made.submit("short", 1)
@@ -524,7 +526,7 @@ def test_a_second_text_of_the_same_model_starts_between_the_steps_of_the_first()
             order.append(f"{name}{step}")
             yield done(rows, [(row, name) for row in rows] if step == 3 else [])
 
-    with office(free=True, writer=writing) as made:
+    with running_scheduler(free=True, writer=writing) as made:
         jobs = [made.submit("writer", "a")]
         assert in_first.wait(PATIENCE_S)
         jobs.append(made.submit("writer", "b"))
@@ -544,7 +546,7 @@ def test_a_row_that_finishes_early_is_answered_while_its_neighbour_is_still_writ
         yield done(others, [(row, "later") for row in others])
 
     gate = Gate()
-    with office(gate=gate, writer=writing) as made:
+    with running_scheduler(gate=gate, writer=writing) as made:
         made.submit("gate", "hold")
         gate.wait()
         early, late = made.submit("writer", 1), made.submit("writer", 2)
@@ -553,7 +555,7 @@ def test_a_row_that_finishes_early_is_answered_while_its_neighbour_is_still_writ
         assert not late.done.is_set()
         go_on.set()
         assert results(late) == ["later"]
-    assert made.watchers["writer"].batches == [2, 1]
+    assert made.observers["writer"].batches == [2, 1]
 
 
 # --- Failure ---------------------------------------------------------------------------------------------------------
@@ -561,7 +563,7 @@ def test_a_row_that_finishes_early_is_answered_while_its_neighbour_is_still_writ
 
 def test_a_failing_row_fails_alone() -> None:
     gate = Gate()
-    with office(only=gate) as made:
+    with running_scheduler(only=gate) as made:
         made.submit("only", "hold")
         gate.wait()
         jobs = [made.submit("only", item) for item in (1, "poison", 2)]
@@ -571,7 +573,7 @@ def test_a_failing_row_fails_alone() -> None:
         with pytest.raises(InferenceError, match="failed on this input"):
             results(jobs[1])
         assert results(made.submit("only", 3)) == [3], "the worker lives on"
-    assert made.watchers["only"].given_up == 1
+    assert made.observers["only"].failed_rows == 1
 
 
 def test_rows_answered_before_the_failure_are_not_run_again() -> None:
@@ -585,17 +587,17 @@ def test_rows_answered_before_the_failure_are_not_run_again() -> None:
         yield done(rows, [(row, row.inputs) for row in rows if row.inputs == 1])
         raise ValueError("in the second pass")
 
-    with office(writer=writing) as made:
+    with running_scheduler(writer=writing) as made:
         job = made.submit("writer", 1, 2, 3)
         assert results(job) == [1, 2, 3]
     assert runs == [[1, 2, 3], [2], [3]]
 
 
-def test_an_error_of_ours_is_told_as_it_is() -> None:
+def test_a_service_error_is_not_replaced() -> None:
     def refusing(rows: list[Row]) -> Passes:
         raise InvalidInput("not this")
 
-    with office(only=refusing) as made, pytest.raises(InvalidInput, match="not this"):
+    with running_scheduler(only=refusing) as made, pytest.raises(InvalidInput, match="not this"):
         results(made.submit("only", 1))
 
 
@@ -604,13 +606,13 @@ def test_passes_that_end_too_early_still_answer(passes: int) -> None:
     def ending(rows: list[Row]) -> Passes:
         return iter([done(rows, [])] * passes)
 
-    with office(only=ending, other=echo) as made:
+    with running_scheduler(only=ending, other=echo) as made:
         job = made.submit("only", 1, 2)
         with pytest.raises(InferenceError):
             results(job)
         assert results(made.submit("other", 1)) == [1]
     assert job.pending == 0
-    assert made.watchers["only"].given_up == 2
+    assert made.observers["only"].failed_rows == 2
 
 
 def test_a_row_finished_twice_keeps_its_first_answer() -> None:
@@ -618,7 +620,7 @@ def test_a_row_finished_twice_keeps_its_first_answer() -> None:
         yield done(rows, [(rows[0], "first"), (rows[0], "second")])
         yield done(rows, [(rows[0], "third"), (rows[1], "other")])
 
-    with office(only=twice) as made:
+    with running_scheduler(only=twice) as made:
         job = made.submit("only", 1, 2)
         assert results(job) == ["first", "other"]
     assert made.calls == [[job]]
@@ -631,9 +633,9 @@ def test_a_delivery_that_fails_does_not_stop_the_worker() -> None:
             job.done.set()
         raise RuntimeError("the event loop is closed")
 
-    made = Office()
+    made = SchedulerDouble()
     made.scheduler = Scheduler(threads=1, deliver=deliver)
-    made.line("only", echo)
+    made.add_model("only", echo)
     made.scheduler.start()
     assert results(made.submit("only", 1)) == [1]
     assert results(made.submit("only", 2)) == [2]
@@ -646,8 +648,8 @@ def test_a_delivery_that_fails_does_not_stop_the_worker() -> None:
 
 def test_a_full_queue_takes_all_rows_of_a_job_or_none() -> None:
     gate = Gate()
-    made = Office()
-    made.line("only", gate, limit=3)
+    made = SchedulerDouble()
+    made.add_model("only", gate, limit=3)
     made.scheduler.start()
     jobs = [made.submit("only", "hold")]
     gate.wait()
@@ -666,9 +668,9 @@ def test_a_full_queue_takes_all_rows_of_a_job_or_none() -> None:
 
 def test_a_full_queue_does_not_close_another() -> None:
     gate = Gate()
-    made = Office()
-    made.line("full", gate, limit=1)
-    made.line("other", echo, limit=1)
+    made = SchedulerDouble()
+    made.add_model("full", gate, limit=1)
+    made.add_model("other", echo, limit=1)
     made.scheduler.start()
     made.submit("full", "hold")
     gate.wait()
@@ -682,10 +684,10 @@ def test_a_full_queue_does_not_close_another() -> None:
 
 
 def test_more_work_than_a_request_may_wait_for_is_refused() -> None:
-    """A row of 400 tokens is taken for 41 ms until something is known of it; nothing runs here before `start`."""
-    made = Office(max_wait_s=0.06)
-    made.line("only", echo)
-    made.line("other", echo)
+    """A row of 400 tokens is estimated at 41 ms before anything is measured; nothing runs here before `start`."""
+    made = SchedulerDouble(max_wait_s=0.06)
+    made.add_model("only", echo)
+    made.add_model("other", echo)
     jobs = [made.submit("only", number, tokens=400) for number in range(2)]
     for name in ("only", "other"):
         with pytest.raises(Overloaded, match=r"^0\.1 s of work are waiting and a request may take 0\.06 s\. Try again"):
@@ -699,8 +701,8 @@ def test_more_work_than_a_request_may_wait_for_is_refused() -> None:
 
 
 def test_workers_share_the_work_that_waits() -> None:
-    made = Office(threads=2, max_wait_s=0.06)
-    made.line("only", echo)
+    made = SchedulerDouble(threads=2, max_wait_s=0.06)
+    made.add_model("only", echo)
     for number in range(3):
         made.submit("only", number, tokens=400)
     with pytest.raises(Overloaded, match="of work are waiting"):
@@ -708,27 +710,27 @@ def test_workers_share_the_work_that_waits() -> None:
     made.scheduler.close()
 
 
-def test_a_check_says_what_submit_would_and_takes_no_lock() -> None:
-    made = Office(max_wait_s=0.03)
-    made.line("full", echo, limit=1)
-    made.line("other", echo)
+def test_admit_refuses_as_submit_would_and_takes_no_lock() -> None:
+    made = SchedulerDouble(max_wait_s=0.03)
+    made.add_model("full", echo, limit=1)
+    made.add_model("other", echo)
     made.scheduler.admit("full")
     made.submit("full", 1)
-    said: list[str] = []
+    seen: list[str] = []
 
     def check() -> None:
         for name in ("other", "full"):
             try:
                 made.scheduler.admit(name)
-                said.append("welcome")
+                seen.append("admitted")
             except Overloaded as error:
-                said.append(str(error))
+                seen.append(str(error))
 
     checking = threading.Thread(target=check)
     with made.scheduler._lock:
         checking.start()
         checking.join(PATIENCE_S)
-    assert said == ["welcome", "Model 'full' has 1 rows waiting, its limit. Try again in a moment."]
+    assert seen == ["admitted", "Model 'full' has 1 rows waiting, its limit. Try again in a moment."]
     made.submit("other", 1, tokens=400)
     with pytest.raises(Overloaded, match="s of work are waiting"):
         made.scheduler.admit("other")
@@ -740,7 +742,7 @@ def test_a_check_says_what_submit_would_and_takes_no_lock() -> None:
 
 def test_cancelled_rows_never_run() -> None:
     gate = Gate()
-    with office(only=gate) as made:
+    with running_scheduler(only=gate) as made:
         made.submit("only", "hold")
         gate.wait()
         left, stays = made.submit("only", 1, 2), made.submit("only", 3)
@@ -749,7 +751,7 @@ def test_cancelled_rows_never_run() -> None:
         assert results(stays) == [3]
         assert results(left) == [None, None], "answered, so that nothing waits for it"
     assert gate.seen == ["hold", 3]
-    assert made.watchers["only"].batches == [1, 1]
+    assert made.observers["only"].batches == [1, 1]
 
 
 # --- Health ----------------------------------------------------------------------------------------------------------
@@ -757,7 +759,7 @@ def test_cancelled_rows_never_run() -> None:
 
 def test_a_stuck_pass_turns_health_false_until_it_ends() -> None:
     gate = Gate()
-    with office(threads=2, only=gate) as made:
+    with running_scheduler(threads=2, only=gate) as made:
         assert made.scheduler.healthy(PATIENCE_S)
         made.submit("only", "hold")
         gate.wait()
@@ -769,7 +771,7 @@ def test_a_stuck_pass_turns_health_false_until_it_ends() -> None:
 
 
 def test_health_takes_no_lock() -> None:
-    with office(only=echo) as made:
+    with running_scheduler(only=echo) as made:
         answers: list[bool] = []
         asking = threading.Thread(target=lambda: answers.append(made.scheduler.healthy(PATIENCE_S)))
         with made.scheduler._lock:
@@ -783,7 +785,7 @@ def test_a_run_that_wants_to_exit_fails_its_row_and_not_the_worker() -> None:
     def leaving(rows: list[Row]) -> Passes:
         raise SystemExit
 
-    with office(only=leaving, other=echo) as made:
+    with running_scheduler(only=leaving, other=echo) as made:
         with pytest.raises(InferenceError):
             results(made.submit("only", 1))
         assert results(made.submit("other", 2)) == [2]
@@ -799,7 +801,7 @@ def test_workers_that_do_not_live_are_not_healthy() -> None:
 
 def test_close_lets_the_running_pass_end_and_answers_all_that_waits() -> None:
     gate = Gate()
-    with office(only=gate) as made:
+    with running_scheduler(only=gate) as made:
         running = made.submit("only", "hold")
         gate.wait()
         waiting = [made.submit("only", number, number) for number in range(20)]
@@ -826,7 +828,7 @@ def test_close_answers_texts_that_are_half_written() -> None:
             assert go_on.wait(PATIENCE_S)
             yield done(rows, [])
 
-    with office(only=endless) as made:
+    with running_scheduler(only=endless) as made:
         job = made.submit("only", 1)
         assert in_pass.wait(PATIENCE_S)
         go_on.set()
@@ -836,7 +838,7 @@ def test_close_answers_texts_that_are_half_written() -> None:
 
 
 def test_after_close_nothing_is_taken_and_a_second_close_does_nothing() -> None:
-    with office(only=echo) as made:
+    with running_scheduler(only=echo) as made:
         made.scheduler.close()
         with pytest.raises(Unavailable):
             made.submit("only", 1)
@@ -845,8 +847,8 @@ def test_after_close_nothing_is_taken_and_a_second_close_does_nothing() -> None:
 
 
 def test_close_before_start_answers_what_waits() -> None:
-    made = Office(threads=2)
-    made.line("only", echo)
+    made = SchedulerDouble(threads=2)
+    made.add_model("only", echo)
     job = made.submit("only", 1)
     made.scheduler.close()
     with pytest.raises(Unavailable):

@@ -13,7 +13,7 @@ from service.scheduling.job import Job, Pass, Passes, Row
 from service.scheduling.model_batches import Batch, ModelBatches
 from service.scheduling.queue import Queue, Urgency
 from service.scheduling.step import PartialOutput, StepRunner
-from tests.service.scheduling.doubles import Run, SubmittedJob, Watcher, done, echo
+from tests.service.scheduling.doubles import RecordingObserver, Run, SubmittedJob, done, echo
 
 
 class Desk:
@@ -24,7 +24,7 @@ class Desk:
         self.told: list[list[PartialOutput]] = []
         self._turns = StepRunner(on_partial_outputs=self.told.append, admission=Admission(threads=1))
         self._outbox = ResultBuffer(self.delivered.append)
-        self.watcher = Watcher()
+        self.watcher = RecordingObserver()
         queue = Queue(limit=100, cost=CostModel(max_tokens=8, batch_tokens=64), urgency=Urgency())
         self.line = ModelBatches("only", queue, lambda rows, exclusive: run(rows), self.watcher, 1)
 
