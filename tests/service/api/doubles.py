@@ -9,6 +9,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Scope
 
 from service.engine.engine import Inference
+from tests.service.serving import PATIENCE_S
 
 
 class StubRegistry:
@@ -66,7 +67,8 @@ def post_messages(app: ASGIApp, path: str, *received: Message) -> list[Message]:
         sent.append(message)
 
     async def run() -> None:
-        await app(scope, receive, send)
+        async with asyncio.timeout(PATIENCE_S):
+            await app(scope, receive, send)
 
     asyncio.run(run())
     return sent

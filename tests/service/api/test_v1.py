@@ -84,31 +84,6 @@ def test_results_come_in_the_order_of_the_inputs(client: TestClient) -> None:
     assert together["usage"]["input_tokens"] == sum(answer["usage"]["input_tokens"] for answer in alone)
 
 
-def test_questions_with_contexts_of_many_windows_come_in_order(client: TestClient) -> None:
-    questions = [
-        {"question": "is?", "context": "the " * 100 + "strong " + "the " * 100},
-        QUESTION,
-        {"question": "is?", "context": "the " * 150 + "weak"},
-    ]
-    results = post(client, "answer", inputs=questions, parameters={"doc_stride": 8})["results"]
-    assert [result["answer"] for result in results] == ["strong", "paris", "weak"]
-    assert [result["windows"] > 1 for result in results] == [True, False, True]
-
-
-@pytest.mark.parametrize(
-    "context", ["👩🏽‍🚀🎉 Paris 🎉", "日本語 Paris です", "e\u0301te\u0301 Paris naïve", "\u3000Paris\u00a0"]
-)
-def test_offsets_are_characters_of_what_was_sent(client: TestClient, context: str) -> None:
-    (result,) = post(client, "answer", inputs={"question": "is?", "context": context})["results"]
-    assert context[result["start"] : result["end"]] == result["answer"] == "Paris"
-
-
-def test_truncation_is_told_for_each_input(client: TestClient) -> None:
-    results = post(client, "classify", inputs=["good", "good " * 150])["results"]
-    assert [result["truncated"] for result in results] == [False, True]
-    assert results[1]["truncated_at"] == 5 * 126 - 1
-
-
 def test_a_model_is_chosen_by_name(client: TestClient) -> None:
     (softmax,) = post(client, "classify", inputs="good", model="moods")["results"]
     answer = post(client, "classify", inputs="good", model="topics")
@@ -313,12 +288,6 @@ def test_behind_a_root_path_requests_are_answered_too(app: FastAPI, client: Test
     behind = TestClient(app, root_path="/ai")
     assert behind.post("/ai/v1/classify", json={"inputs": "good"}).status_code == 200
     assert behind.post("/ai/v1/classify", json={"inputs": " "}).status_code == 422
-
-
-def test_a_context_of_nothing_readable(client: TestClient) -> None:
-    status, word, sentence = refused(client, "answer", '{"inputs": {"question": "a", "context": "\u200b"}}'.encode())
-    assert (status, word) == (422, "Validation")
-    assert "context" in sentence
 
 
 # --- Failing models --------------------------------------------------------------------------------------------------
