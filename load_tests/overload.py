@@ -137,11 +137,11 @@ def _request(body: bytes) -> bytes:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seconds", type=float, default=10)
-    arguments.add_argument("--deadline", type=float, default=1.0, help="SHOAL_DEADLINE_S of the server")
+    arguments.add_argument("--deadline", type=float, default=1.0, help="SHOAL_REQUEST_TIMEOUT_S of the server")
     given = arguments.parse_args()
     texts = [{"inputs": text} for text in short_texts(_TEXTS)]
     requests = [_request(json.dumps(body).encode()) for body in texts]
-    with shoal(models="sentiment", deadline_s=given.deadline) as server:
+    with shoal(models="sentiment", request_timeout_s=given.deadline) as server:
         with lines(texts) as file:
             run(server.url, _PATH, file, clients=64, seconds=2)
             capacity = run(server.url, _PATH, file, clients=64, seconds=5, first=64).per_s

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,11 +35,6 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         log.info("%d models; %s", len(models.models), models.thread_plan())
         log.info("requests that name no model are answered: %s", models.default_plan())
         app.state.registry = models
-        # What was made so far stays: the collector need not look at it again and again, and what requests make is freed
-        # by its counts. A tenth of the event loop's time went there.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
         try:
             yield
         finally:
@@ -57,7 +51,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         lifespan=lifespan,
     )
     limits = BodyLimits(
-        max_bytes=settings.max_body_bytes, max_inputs=settings.max_inputs, max_input_chars=settings.max_input_chars
+        max_bytes=settings.max_body_bytes,
+        max_inputs=settings.max_inputs_per_request,
+        max_input_chars=settings.max_input_chars,
     )
     v1.add_routes(app, limits)
     add_docs(app)

@@ -25,10 +25,22 @@ def user_models_dir() -> Path:
 ARTIFACTS = Path(__file__).resolve().parent.parent / "models" / "artifacts"
 
 
+RENAMED = {
+    "threads": "workers",
+    "wide_threads": "intra_op_threads",
+    "batch_tokens": "max_batch_tokens",
+    "queue_rows": "max_queue_size",
+    "deadline_s": "request_timeout_s",
+    "max_inputs": "max_inputs_per_request",
+    "drain_s": "shutdown_timeout_s",
+}
+"""New names by the old ones, which `read_settings` still accepts in 0.1 and no longer in 0.2."""
+
+
 class Settings(BaseSettings):
     """Each field is a SHOAL_NAME variable; its description is the README's line for it."""
 
-    model_config = SettingsConfigDict(env_prefix="SHOAL_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SHOAL_", frozen=True, extra="forbid")
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -44,30 +56,38 @@ class Settings(BaseSettings):
     strict_models: bool = Field(
         False, description="Whether a folder that cannot be served stops the start; else it is left out."
     )
-    threads: int = Field(
-        0, ge=0, le=256, description="Passes side by side, a core each; 0 takes what affinity and cgroup quota allow."
+    workers: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Forward passes that run side by side, a core each; 0 = as many as this process has cores.",
     )
-    wide_threads: int = Field(
-        0, ge=0, le=256, description="Cores for a batch that has the machine to itself; 0 takes all, 1 is never wide."
+    intra_op_threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Threads of a forward pass while a single batch runs; 0 = as many as workers, 1 = one always.",
     )
-    batch_tokens: int = Field(256, ge=1, description="Padded tokens a forward pass may hold; a longer row runs alone.")
-    queue_rows: int = Field(1024, ge=1, description="Rows that may wait for a model; beyond it requests get 429.")
-    deadline_s: float = Field(
+    max_batch_tokens: int = Field(
+        256, ge=1, description="Tokens in one forward pass, padding included; a longer row runs in a pass of its own."
+    )
+    max_queue_size: int = Field(1024, ge=1, description="Rows that may wait for a model; beyond it requests get 429.")
+    request_timeout_s: float = Field(
         10.0,
         gt=0,
-        description="Seconds from a request's arrival to its answer: 413 for what takes longer alone, 429 if more work "
-        "waits, 504 when they are over.",
+        description="Seconds from a request's arrival to its answer: 413 for what takes longer alone, 429 if too much "
+        "work waits, 504 when they are over.",
     )
-    cache_bytes: int = Field(0, ge=0, description="Memory for answers kept by content; 0 keeps none.")
-    max_inputs: int = Field(128, ge=1, description="Inputs in one request.")
+    cache_bytes: int = Field(0, ge=0, description="Memory for results that are kept by content; 0 keeps none.")
+    max_inputs_per_request: int = Field(128, ge=1, description="Inputs in one request.")
     max_input_chars: int = Field(200_000, ge=1, description="Characters in one text.")
     max_body_bytes: int = Field(8_388_608, ge=1, description="Bytes in one request body.")
     stuck_after_s: float = Field(
         60.0, gt=0, description="Seconds that one forward pass may take before /health turns false."
     )
     keep_alive_s: int = Field(75, ge=1, description="Seconds that a connection may be idle before it is closed.")
-    drain_s: int = Field(30, ge=0, description="Seconds that running requests get to finish on shutdown.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    shutdown_timeout_s: int = Field(30, ge=0, description="Seconds that running requests get to finish on shutdown.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
 
     @field_validator("default_models")
     @classmethod
@@ -112,8 +132,11 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 
 def read_settings() -> Settings:
     """The settings that the environment gives; raises StartupError, naming all variables that are wrong in one line."""
+    given = {name.lower().removeprefix("shoal_"): value for name, value in os.environ.items() if _is_ours(name)}
+    # What is given under a setting's present name counts, even beside an old one.
+    renamed = {new: given[old] for old, new in RENAMED.items() if old in given and new not in given}
     try:
-        return Settings()
+        return Settings.model_validate(renamed)
     except ValidationError as error:
         wrong = [
             f"SHOAL_{str(each['loc'][0]).upper()}={each['input']}: {each['msg'].removeprefix('Value error, ')}"
@@ -122,14 +145,25 @@ def read_settings() -> Settings:
         raise StartupError("; ".join(wrong)) from error
 
 
-def unknown_settings(names: Iterable[str]) -> list[str]:
-    """A sentence for each SHOAL_* variable among `names` that is no setting, with those it may be a slip for."""
-    unknown = [(name, name.lower().removeprefix("shoal_")) for name in names if name.lower().startswith("shoal_")]
+def _is_ours(name: str) -> bool:
+    return name.lower().startswith("shoal_")
+
+
+def setting_warnings(names: Iterable[str]) -> list[str]:
+    """A sentence for each SHOAL_* variable among `names` that has an old name, or that is no setting."""
     return [
-        f"{name} is not a setting and has no effect{_close_names(field)}"
-        for name, field in sorted(unknown)
-        if field not in Settings.model_fields
+        sentence
+        for name in sorted(filter(_is_ours, names))
+        if (sentence := _warning(name, name.lower()[len("shoal_") :]))
     ]
+
+
+def _warning(name: str, field: str) -> str | None:
+    if field in RENAMED:
+        return f"{name} is called SHOAL_{RENAMED[field].upper()} now; the old name is not read from version 0.2 on."
+    if field not in Settings.model_fields:
+        return f"{name} is not a setting and has no effect{_close_names(field)}"
+    return None
 
 
 def _close_names(field: str) -> str:

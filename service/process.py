@@ -1,7 +1,8 @@
-"""How many CPUs this process may really use."""
+"""What concerns the whole process: the CPUs it may use, its scheduling policy, its garbage collector."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -65,3 +66,14 @@ def run_as_batch() -> None:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         except OSError:  # a sandbox may forbid it: slower under load, and nothing else
             log.debug("SCHED_BATCH is not allowed here")
+
+
+def spare_garbage_collector() -> None:
+    """Keep the collector away from what exists now, and let it run rarely. Call once, when everything is loaded.
+
+    Loaded models and modules stay for good, and requests leave nothing that only the collector could free. Looking for
+    it all the same took a tenth of the event loop's time, in pauses of up to 50 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -19,7 +19,7 @@ from service.text.tokenizer import Encoding, Tokenizer
 def graphs() -> Seq2SeqGraphs:
     """The artifact's, each pass on one core."""
     artifact = Artifact(ARTIFACT)
-    return Seq2SeqGraphs(artifact, batch_tokens=sys.maxsize, wide_threads=1)
+    return Seq2SeqGraphs(artifact, batch_tokens=sys.maxsize, intra_op_threads=1)
 
 
 def started(loaded: Seq2SeqGraphs, encodings: list[Encoding]) -> Steps:

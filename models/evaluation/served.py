@@ -33,7 +33,9 @@ INPUTS: dict[str, tuple[str, Callable[[Row], Any], Any]] = {
 
 async def _results(artifact: Artifact, rows: list[Row]) -> list[dict[str, Any]]:
     route, inputs_of, parameters = INPUTS[task_of(artifact).name]
-    registry = Registry(Settings(models_dir=artifact.folder.parent, models=artifact.name, deadline_s=_PATIENCE_S))
+    registry = Registry(
+        Settings(models_dir=artifact.folder.parent, models=artifact.name, request_timeout_s=_PATIENCE_S)
+    )
     registry.start()
     gate = asyncio.Semaphore(_AT_ONCE)
     bar = tqdm(total=len(rows), desc=f"evaluating {artifact.name}", unit="row", mininterval=1)

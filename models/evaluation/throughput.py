@@ -42,7 +42,12 @@ async def _round(registry: Registry, artifact: Artifact, rows: Sequence[Row]) ->
 async def _rounds(folder: Path, work: Mapping[Artifact, Sequence[Row]], rounds: int) -> list[list[Throughput]]:
     longest = max(map(len, work.values()))
     settings = Settings(
-        models_dir=folder, threads=1, wide_threads=1, deadline_s=_PATIENCE_S, queue_rows=64 * longest, cache_bytes=0
+        models_dir=folder,
+        workers=1,
+        intra_op_threads=1,
+        request_timeout_s=_PATIENCE_S,
+        max_queue_size=64 * longest,
+        cache_bytes=0,
     )
     registry = Registry(settings)
     registry.start()

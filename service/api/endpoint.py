@@ -16,7 +16,7 @@ from service.api.dialect import Dialect, EncodedRequest, EncodedResponse, Infere
 from service.api.error_response import internal_error
 from service.engine.engine import Inference
 from service.engine.registry import Registry
-from service.errors import ServiceError, Unavailable
+from service.errors import SHUTTING_DOWN, ServiceError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ _EVENT_STREAM_HEADERS = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
-_SHUTTING_DOWN = "The server is shutting down; send the request to another one."
 
 
 class InferenceEndpoint:
@@ -68,7 +67,7 @@ class InferenceEndpoint:
         try:
             inference = await registry.infer(call.route, call.inputs, call.parameters, call.model, arrived_s=arrived_s)
         except asyncio.CancelledError as error:  # uvicorn cancels when the time for shutting down is over
-            raise Unavailable(_SHUTTING_DOWN) from error
+            raise Unavailable(SHUTTING_DOWN) from error
         return self._dialect.encode(call, inference)
 
     async def _stream(self, call: InferenceCall, arrived_s: float, send: Send) -> None:
@@ -79,7 +78,7 @@ class InferenceEndpoint:
             async with aclosing(events):
                 await self._send_events(call, events, send)
         except asyncio.CancelledError as error:  # as in _answer
-            raise Unavailable(_SHUTTING_DOWN) from error
+            raise Unavailable(SHUTTING_DOWN) from error
 
     async def _send_events(self, call: InferenceCall, events: AsyncGenerator[str | Inference], send: Send) -> None:
         started = False
@@ -92,7 +91,7 @@ class InferenceEndpoint:
         except (Exception, asyncio.CancelledError) as error:
             if not started:
                 raise
-            failure = Unavailable(_SHUTTING_DOWN) if isinstance(error, asyncio.CancelledError) else error
+            failure = Unavailable(SHUTTING_DOWN) if isinstance(error, asyncio.CancelledError) else error
             if not isinstance(failure, ServiceError):
                 log.exception("a fault in POST %s", self._dialect.path)
                 failure = internal_error("POST", self._dialect.path)

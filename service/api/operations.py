@@ -28,7 +28,7 @@ def _card(registry: Registry, name: str, served: LoadedModel) -> ModelCard:
         size_bytes=artifact.size_bytes,
         limits={
             "max_tokens": artifact.max_tokens,
-            "max_inputs": settings.max_inputs,
+            "max_inputs": settings.max_inputs_per_request,
             "max_input_chars": settings.max_input_chars,
         },
         score=artifact.score,

@@ -54,7 +54,7 @@ class Engine:
             threads=threads,
             deliver=self._deliver,
             on_partial_outputs=self._deliver_partial_outputs,
-            max_wait_s=_ESTIMATED_SHARE * settings.deadline_s,
+            max_wait_s=_ESTIMATED_SHARE * settings.request_timeout_s,
         )
         self._cache = ResultCache(max_bytes=settings.cache_bytes)
         self._in_flight = InFlight()
@@ -128,7 +128,7 @@ class Engine:
         """A request within the limits, whose deadline's clock runs; raises InvalidInput or InputTooLong."""
         chars, size_bytes = checked_size(model, inputs, self._settings)
         loop = asyncio.get_running_loop()
-        expires_s = (loop.time() if arrived_s is None else arrived_s) + self._settings.deadline_s
+        expires_s = (loop.time() if arrived_s is None else arrived_s) + self._settings.request_timeout_s
         request = RequestState(
             model, parameters, expires_s, streaming=streaming, chars=chars, off_loop=size_bytes > _BYTES_ON_LOOP
         )
@@ -141,7 +141,7 @@ class Engine:
                 found.settle(self._deadline_exceeded(found.state.stage))
 
     def _deadline_exceeded(self, stage: str) -> DeadlineExceeded:
-        return DeadlineExceeded(f"Not answered within {self._settings.deadline_s:g} s: {stage}.")
+        return DeadlineExceeded(f"Not answered within {self._settings.request_timeout_s:g} s: {stage}.")
 
     async def _accept(self, request: RequestState, inputs: Sequence[object]) -> None:
         """Find a result or a computation for each input, and enqueue what nobody computes yet."""
@@ -195,13 +195,13 @@ class Engine:
 
     def _check_work(self, request: RequestState, inputs: Sequence[ModelInput]) -> None:
         """Raise InputTooLong for a request that could not be answered in time if nothing else were asked."""
-        if len(inputs) > self._settings.queue_rows:
+        if len(inputs) > self._settings.max_queue_size:
             raise InputTooLong(
                 f"This request makes {len(inputs)} rows for the model and its queue holds "
-                f"{self._settings.queue_rows}; send fewer or shorter inputs."
+                f"{self._settings.max_queue_size}; send fewer or shorter inputs."
             )
         estimated_s = self.scheduler.estimated_s(request.model.name, inputs)
-        limit_s = _ESTIMATED_SHARE * self._settings.deadline_s
+        limit_s = _ESTIMATED_SHARE * self._settings.request_timeout_s
         if estimated_s > limit_s:
             raise InputTooLong(
                 f"This request is about {estimated_s:.2g} s of work and may be {limit_s:.2g} s, enough for about "

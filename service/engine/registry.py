@@ -33,9 +33,9 @@ class Registry:
         """
         self.settings = settings
         self._cpus = cpus()
-        self.threads = settings.threads or self._cpus.usable
-        self.wide_threads = settings.wide_threads or self.threads
-        self._engine = Engine(settings, threads=self.threads)
+        self.workers = settings.workers or self._cpus.usable
+        self.intra_op_threads = settings.intra_op_threads or self.workers
+        self._engine = Engine(settings, threads=self.workers)
         self._scheduler = self._engine.scheduler
         self._unwatch: Callable[[], None] = lambda: None
         first, *more = settings.model_folders()
@@ -43,7 +43,7 @@ class Registry:
         self.models: dict[str, LoadedModel] = {}
         self.missing: dict[str, str] = {}
         """Why a folder could not be loaded, by its name."""
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(self.workers) as pool:
             for artifact, loaded in zip(artifacts, pool.map(self._load, artifacts), strict=True):
                 if isinstance(loaded, LoadedModel):
                     self.models[artifact.name] = loaded
@@ -56,7 +56,9 @@ class Registry:
         urgency = Urgency()
         for name, served in self.models.items():
             model = served.task.model
-            queue = Queue(limit=settings.queue_rows, cost=model.cost, urgency=urgency, remaining_s=model.remaining_s)
+            queue = Queue(
+                limit=settings.max_queue_size, cost=model.cost, urgency=urgency, remaining_s=model.remaining_s
+            )
             self._scheduler.add(name, model.run, queue, served.metrics, max_batch_rows=model.max_batch_rows)
             self._scheduler.warm_up(*model.warm_up())
 
@@ -66,7 +68,9 @@ class Registry:
             artifact.verify()
             _ = artifact.score  # listed later, by a request that should not be the first to find it broken
             task_type = task_of(artifact)
-            task = task_type(artifact, batch_tokens=self.settings.batch_tokens, wide_threads=self.wide_threads)
+            task = task_type(
+                artifact, batch_tokens=self.settings.max_batch_tokens, intra_op_threads=self.intra_op_threads
+            )
             size_mb = artifact.size_bytes >> 20
             log.info("loaded %s: %s, %s, %d MB", artifact.name, task.name, artifact.precision, size_mb)
             if artifact.left_aside:
@@ -89,8 +93,8 @@ class Registry:
 
     def thread_plan(self) -> str:
         """What runs on how many cores, for the log."""
-        wide = f"a lone one on up to {self.wide_threads}" if self.wide_threads > 1 else "none wider"
-        return f"{self._cpus}: {self.threads} passes side by side on a core each, {wide}"
+        wide = f"a lone one on up to {self.intra_op_threads}" if self.intra_op_threads > 1 else "none wider"
+        return f"{self._cpus}: {self.workers} passes side by side on a core each, {wide}"
 
     def start(self) -> None:
         """Start the workers; answers come to the event loop that this is called on."""

@@ -48,7 +48,7 @@ def checked_size(model: LoadedModel, inputs: Sequence[object], settings: Setting
 
     Raises InvalidInput for too many inputs, InputTooLong for a text over the limit.
     """
-    check_count(len(inputs), settings.max_inputs)
+    check_count(len(inputs), settings.max_inputs_per_request)
     chars = size_bytes = 0
     for item in inputs:
         for text in model.task.texts(item):

@@ -53,17 +53,17 @@ class Encoder(Generic[Outputs]):
         run: Callable[[Session, list[Encoding]], Outputs],
         *,
         batch_tokens: int,
-        wide_threads: int,
+        intra_op_threads: int,
     ) -> None:
         """`run` makes a pass on the session that it is given.
 
-        `wide_threads` of the multi-thread session: 0 takes all cores, 1 makes no such session. Raises ArtifactError if
-        the graph cannot be loaded.
+        `intra_op_threads` of the multi-thread session: 0 takes all cores, 1 makes no such session. Raises ArtifactError
+        if the graph cannot be loaded.
         """
         self._path = path
         self._run = run
         self._vocabulary = int(artifact.config.get("vocab_size") or 2)
-        self._wide_threads = wide_threads
+        self._intra_op_threads = intra_op_threads
         self.single_thread = Session(path)
         self._multi_thread: Session | None = None
         self.cost = CostModel(max_tokens=artifact.max_tokens, batch_tokens=batch_tokens)
@@ -85,13 +85,13 @@ class Encoder(Generic[Outputs]):
         """Passes that measure the cost models: those on one core, and those on all."""
         shapes = self.cost.shapes()
         single_thread = [partial(self._measure, rows, tokens, multi_thread=False) for rows, tokens in shapes]
-        if self._wide_threads == 1:
+        if self._intra_op_threads == 1:
             return single_thread, []
         multi_thread = [partial(self._measure, rows, tokens, multi_thread=True) for rows, tokens in shapes]
         return single_thread, [self._load_multi_thread, *multi_thread]
 
     def _load_multi_thread(self) -> None:
-        self._multi_thread = Session(self._path, threads=self._wide_threads)
+        self._multi_thread = Session(self._path, threads=self._intra_op_threads)
 
     def _measure(self, rows: int, tokens: int, *, multi_thread: bool) -> None:
         graph: Session | None = self.single_thread
@@ -118,7 +118,7 @@ class EncoderModel:
 
     max_batch_rows = math.inf
 
-    def __init__(self, artifact: Artifact, *, outputs: OutputAxes, batch_tokens: int, wide_threads: int) -> None:
+    def __init__(self, artifact: Artifact, *, outputs: OutputAxes, batch_tokens: int, intra_op_threads: int) -> None:
         """Raises ArtifactError if the artifact has no encoder's graph, or one that does not give `outputs`."""
         self._per_token = {name: axes[:1] == (TOKENS,) for name, axes in outputs.items()}
         pad_id = int(artifact.config.get("pad_token_id") or 0)
@@ -127,7 +127,7 @@ class EncoderModel:
             return session.run_arrays(pad(encodings, pad_id))
 
         self._encoder = Encoder(
-            artifact.encoder_graph, artifact, run, batch_tokens=batch_tokens, wide_threads=wide_threads
+            artifact.encoder_graph, artifact, run, batch_tokens=batch_tokens, intra_op_threads=intra_op_threads
         )
         self.cost = self._encoder.cost
         self.warm_up = self._encoder.warm_up

@@ -54,7 +54,7 @@ class Seq2SeqGraphs:
     decoder, whose logits are dropped: every step, the first too, then runs the same graph on a past that starts empty.
     """
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, intra_op_threads: int) -> None:
         """Raises ArtifactError if the graphs do not fit each other or the folder's configuration."""
         encoder, *decoders = artifact.seq2seq_graphs
         sessions = [Session(path) for path in decoders]
@@ -66,7 +66,7 @@ class Seq2SeqGraphs:
         self._past = [name for name in self._step.inputs if re.fullmatch(r"past_key_values\.\d+\.decoder\.\w+", name)]
         self._cross = [name for name in self._step.inputs if re.fullmatch(r"past_key_values\.\d+\.encoder\.\w+", name)]
         run = self._encode if self._first is None else self._encode_and_project
-        self.encoder = Encoder(encoder, artifact, run, batch_tokens=batch_tokens, wide_threads=wide_threads)
+        self.encoder = Encoder(encoder, artifact, run, batch_tokens=batch_tokens, intra_op_threads=intra_op_threads)
         self.gives_states = _STATES in self.encoder.single_thread.outputs
         self._check_names()
         self._heads, self._width = self._sizes(artifact)

@@ -87,7 +87,7 @@ class Task(Protocol[ItemT_contra, ParametersT_contra, ResultT_co]):
     def model(self) -> Model:
         """The model that the scheduler runs."""
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, intra_op_threads: int) -> None:
         """Load the model. Raises ArtifactError for a folder that cannot be served."""
 
     @property

@@ -88,9 +88,11 @@ class Classification:
     parameters_type: ClassVar[type[BaseModel]] = ClassifyParameters
     result_type: ClassVar[type[Result]] = ClassificationResult
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, intra_op_threads: int) -> None:
         self._tokenizer = Tokenizer(artifact.folder)
-        self.model = EncoderModel(artifact, outputs=self.outputs, batch_tokens=batch_tokens, wide_threads=wide_threads)
+        self.model = EncoderModel(
+            artifact, outputs=self.outputs, batch_tokens=batch_tokens, intra_op_threads=intra_op_threads
+        )
         self.labels = artifact.label_names(self.model.sizes["labels"])
         self._max_tokens = artifact.max_tokens
         self._function = default_function(artifact, len(self.labels))

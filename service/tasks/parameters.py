@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from service.seq2seq.options import MAX_BEAMS
+
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 """Text that is not empty and not only white space."""
 
@@ -50,7 +52,7 @@ class SummarizeParameters(Strict):
 
     max_new_tokens: int | None = Field(None, ge=1, description="Tokens to write at most.")
     min_new_tokens: int | None = Field(None, ge=0, description="Tokens to write at least.")
-    num_beams: int | None = Field(None, ge=1, le=4, description="Beams of the search; 1 is greedy.")
+    num_beams: int | None = Field(None, ge=1, le=MAX_BEAMS, description="Beams of the search; 1 is greedy.")
     length_penalty: float | None = Field(None, ge=-10, le=10, description="Above 0 favours long texts (beams only).")
     no_repeat_ngram_size: int | None = Field(None, ge=0, le=64, description="Write no n-gram of this size twice.")
     names_from_source: bool | None = Field(

@@ -75,9 +75,11 @@ class QuestionAnswering:
     result_type: ClassVar[type[Result]] = AnswerResult
     labels: ClassVar[Sequence[str]] = ()
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, intra_op_threads: int) -> None:
         self._tokenizer = Tokenizer(artifact.folder)
-        self.model = EncoderModel(artifact, outputs=self.outputs, batch_tokens=batch_tokens, wide_threads=wide_threads)
+        self.model = EncoderModel(
+            artifact, outputs=self.outputs, batch_tokens=batch_tokens, intra_op_threads=intra_op_threads
+        )
         self._max_tokens = artifact.max_tokens
         self._no_answer_bias = float(artifact.serving.get("no_answer_bias", 0.0))
 

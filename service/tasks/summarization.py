@@ -64,11 +64,11 @@ class Summarization:
     result_type: ClassVar[type[Result]] = SummaryResult
     labels: ClassVar[Sequence[str]] = ()
 
-    def __init__(self, artifact: Artifact, *, batch_tokens: int, wide_threads: int) -> None:
+    def __init__(self, artifact: Artifact, *, batch_tokens: int, intra_op_threads: int) -> None:
         config = artifact.generation_config
         self._tokenizer = Tokenizer(artifact.folder)
         self._max_tokens = artifact.max_tokens
-        graphs = Seq2SeqGraphs(artifact, batch_tokens=batch_tokens, wide_threads=wide_threads)
+        graphs = Seq2SeqGraphs(artifact, batch_tokens=batch_tokens, intra_op_threads=intra_op_threads)
         self.model = Seq2SeqModel(graphs, special_tokens(config), TokenTexts(self._tokenizer.decode, graphs.vocabulary))
         scorer = SentenceScorer(artifact)
         self._extractive = ExtractiveSummarizer(self._tokenizer, self.model, scorer, max_tokens=self._max_tokens)

@@ -58,7 +58,7 @@ def test_prometheus_scrapes_the_service(root: Path) -> None:
 
 def test_the_service_has_time_to_drain(root: Path) -> None:
     grace = load(root / "docker-compose.yml")["services"]["shoal"]["stop_grace_period"]
-    assert int(grace.removesuffix("s")) > Settings.model_fields["drain_s"].default
+    assert int(grace.removesuffix("s")) > Settings.model_fields["shutdown_timeout_s"].default
 
 
 def test_compose_takes_it(root: Path) -> None:

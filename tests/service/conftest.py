@@ -20,7 +20,9 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def app(zoo: Path) -> FastAPI:
-    return create_app(Settings(models_dir=zoo, threads=2, max_inputs=4, max_input_chars=1000, max_body_bytes=10_000))
+    return create_app(
+        Settings(models_dir=zoo, workers=2, max_inputs_per_request=4, max_input_chars=1000, max_body_bytes=10_000)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def test_a_fault_of_the_server_has_the_same_shape_and_only_the_log_says_its_caus
     models = app.state.registry.models
     moods = models["moods"]
     models["faulty"] = LoadedModel(
-        moods.artifact, FaultyTask(moods.artifact, batch_tokens=64, wide_threads=1), moods.metrics
+        moods.artifact, FaultyTask(moods.artifact, batch_tokens=64, intra_op_threads=1), moods.metrics
     )
     try:
         response = client.post("/v1/classify", json={"inputs": "mine", "model": "faulty"})
@@ -117,7 +117,7 @@ def test_a_folder_without_models_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_only_the_models_named_are_loaded(zoo: Path) -> None:
-    with TestClient(create_app(Settings(models_dir=zoo, models="reader", threads=1))) as client:
+    with TestClient(create_app(Settings(models_dir=zoo, models="reader", workers=1))) as client:
         assert [card["name"] for card in client.get("/v1/models").json()["models"]] == ["reader"]
         response = client.post("/v1/classify", json={"inputs": "good"})
         assert response.status_code == 404

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.config import ARTIFACTS, Settings, read_settings, unknown_settings
+from service.config import ARTIFACTS, RENAMED, Settings, read_settings, setting_warnings
 from service.errors import StartupError
 
 
@@ -51,9 +51,9 @@ def test_settings_are_frozen() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "70000"), ("THREADS", "-1"), ("BATCH_TOKENS", "0"), ("QUEUE_ROWS", "many"), ("LOG_LEVEL", "loud"),
-     ("STUCK_AFTER_S", "0"), ("MAX_INPUTS", "0"), ("MAX_BODY_BYTES", "0"), ("DRAIN_S", "-1"),
-     ("WIDE_THREADS", "257"), ("DEADLINE_S", "0"), ("CACHE_BYTES", "-1"),
+    [("PORT", "70000"), ("WORKERS", "-1"), ("MAX_BATCH_TOKENS", "0"), ("MAX_QUEUE_SIZE", "many"), ("LOG_LEVEL", "loud"),
+     ("STUCK_AFTER_S", "0"), ("MAX_INPUTS_PER_REQUEST", "0"), ("MAX_BODY_BYTES", "0"), ("SHUTDOWN_TIMEOUT_S", "-1"),
+     ("INTRA_OP_THREADS", "257"), ("REQUEST_TIMEOUT_S", "0"), ("CACHE_BYTES", "-1"),
      ("KEEP_ALIVE_S", "0"), ("HOST", ""), ("HOST", " "), ("MODELS_DIR", "")],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -97,9 +97,28 @@ def test_every_setting_is_described() -> None:
 
 
 def test_names_that_are_no_settings_are_told_with_those_that_are_like_them() -> None:
-    names = ["SHOAL_THREAD", "SHOAL_PORT", "shoal_port", "SHOAL_XYZ", "SHOALS", "PATH", "SHOAL_MAX_INPUT"]
-    assert unknown_settings(names) == [
-        "SHOAL_MAX_INPUT is not a setting and has no effect; did you mean SHOAL_MAX_INPUTS or SHOAL_MAX_INPUT_CHARS?",
-        "SHOAL_THREAD is not a setting and has no effect; did you mean SHOAL_THREADS or SHOAL_WIDE_THREADS?",
+    names = ["SHOAL_WORKER", "SHOAL_PORT", "shoal_port", "SHOAL_XYZ", "SHOALS", "PATH", "SHOAL_KEEP_ALIVE"]
+    assert setting_warnings(names) == [
+        "SHOAL_KEEP_ALIVE is not a setting and has no effect; did you mean SHOAL_KEEP_ALIVE_S?",
+        "SHOAL_WORKER is not a setting and has no effect; did you mean SHOAL_WORKERS?",
         "SHOAL_XYZ is not a setting and has no effect.",
     ]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_is_read_with_a_warning_that_gives_the_new_one(
+    old: str, new: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"SHOAL_{old.upper()}", "7")
+    assert getattr(read_settings(), new) == 7
+    assert setting_warnings([f"SHOAL_{old.upper()}"]) == [
+        f"SHOAL_{old.upper()} is called SHOAL_{new.upper()} now; the old name is not read from version 0.2 on."
+    ]
+    monkeypatch.setenv(f"SHOAL_{new.upper()}", "5")
+    assert getattr(read_settings(), new) == 5, "the new name counts"
+
+
+def test_a_wrong_value_under_an_old_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_THREADS", "many")
+    with pytest.raises(StartupError, match=r"^SHOAL_WORKERS=many: "):
+        read_settings()

@@ -43,7 +43,7 @@ def held(zoo: Path, gate: Path, **settings: object) -> Iterator[Server]:
     """A server with one worker, whose classifier's passes wait while the file `gate` exists, which it does first."""
     gate.touch()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
-    settings = {"port": 0, "threads": 1, "models_dir": zoo, "deadline_s": PATIENCE_S} | settings
+    settings = {"port": 0, "workers": 1, "models_dir": zoo, "request_timeout_s": PATIENCE_S} | settings
     environment |= {f"SHOAL_{name.upper()}": str(value) for name, value in settings.items()} | {"HOLD": str(gate)}
     command = [sys.executable, "-m", "tests.service.engine.held_service"]
     with subprocess.Popen(
@@ -260,7 +260,7 @@ def waiting_for(client: httpx2.Client, name: str, value: float) -> Callable[[], 
 
 def test_a_full_queue_refuses_with_429_and_answers_what_it_took(zoo: Path, gate: Path) -> None:
     with (
-        held(zoo, gate, queue_rows=2) as server,
+        held(zoo, gate, max_queue_size=2) as server,
         server.client() as client,
         ThreadPoolExecutor(8) as pool,
     ):
@@ -286,7 +286,7 @@ def test_a_full_queue_refuses_with_429_and_answers_what_it_took(zoo: Path, gate:
 
 def test_a_request_that_waited_too_long_is_told_so(zoo: Path, gate: Path) -> None:
     with (
-        held(zoo, gate, deadline_s=2) as server,
+        held(zoo, gate, request_timeout_s=2) as server,
         server.client() as client,
         ThreadPoolExecutor(2) as pool,
     ):
@@ -367,7 +367,7 @@ def test_sigterm_answers_every_request_in_flight(zoo: Path, gate: Path) -> None:
 
 def test_requests_that_are_not_done_when_the_time_to_drain_is_over_are_told_so(zoo: Path, gate: Path) -> None:
     with (
-        held(zoo, gate, drain_s=0) as server,
+        held(zoo, gate, shutdown_timeout_s=0) as server,
         ThreadPoolExecutor(3) as pool,
     ):
         with server.client() as client:
@@ -401,7 +401,7 @@ def test_sighup_is_ignored_and_unknown_settings_are_told(zoo: Path) -> None:
             assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
         assert server.terminate() == -signal.SIGTERM
         told = [line for line in server.log if "SHOAL_" in line]
-    sentence = "SHOAL_THREAD is not a setting and has no effect; did you mean SHOAL_THREADS or SHOAL_WIDE_THREADS?"
+    sentence = "SHOAL_THREAD is not a setting and has no effect; did you mean SHOAL_WORKERS or SHOAL_INTRA_OP_THREADS?"
     assert told == [f"WARNING service: {sentence}\n"]
 
 
@@ -415,7 +415,7 @@ def test_sighup_is_ignored_and_unknown_settings_are_told(zoo: Path) -> None:
         ({"strict_models": "yes"}, "2 of the models cannot be served (SHOAL_STRICT_MODELS): hidden: no config.json; r"),
         ({"default_models": "classify=x"}, "SHOAL_DEFAULT_MODELS: 'x' is not there; classify is served by: moods"),
         ({"host": "", "queue_rows": "many"}, "SHOAL_HOST=: must not be empty; unset the variable to get the default; "),
-        ({"threads": "-1"}, "SHOAL_THREADS=-1: Input should be greater than or equal to 0"),
+        ({"threads": "-1"}, "SHOAL_WORKERS=-1: Input should be greater than or equal to 0"),
     ],
 )  # fmt: skip
 def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path, settings: dict[str, str], said: str) -> None:

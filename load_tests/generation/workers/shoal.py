@@ -54,7 +54,7 @@ async def _serve(registry: Registry, out: int) -> None:
 
 def main() -> None:
     out = own_stdout()
-    registry = Registry(Settings(models=ARTIFACT.name, deadline_s=_DEADLINE_S))
+    registry = Registry(Settings(models=ARTIFACT.name, request_timeout_s=_DEADLINE_S))
     if not options()["joins"]:
         write_to_the_end(registry, ARTIFACT.name)
     run_as_batch()

@@ -147,7 +147,9 @@ def generated(model: Model) -> list[list[int]]:
 
 def loaded(model: Model, precision: str) -> Seq2SeqModel:
     folder, batch_tokens = model.source.parent / precision, BATCH_TOKENS[model.kind]
-    registry = Registry(Settings(models_dir=folder.parent, models=folder.name, threads=1, batch_tokens=batch_tokens))
+    registry = Registry(
+        Settings(models_dir=folder.parent, models=folder.name, workers=1, max_batch_tokens=batch_tokens)
+    )
     decoder = registry.models[folder.name].task.model
     assert isinstance(decoder, Seq2SeqModel)
     return decoder

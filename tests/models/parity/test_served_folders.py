@@ -41,7 +41,7 @@ def ask() -> Ask:
 
     def run(folder: Path, route: str, inputs: Sequence[Any], parameters: Any) -> list[dict[str, Any]]:
         async def served() -> list[dict[str, Any]]:
-            registry = Registry(Settings(models_dir=folder.parent, models=folder.name, threads=2))
+            registry = Registry(Settings(models_dir=folder.parent, models=folder.name, workers=2))
             registry.start()
             try:
                 return [asdict(each) for each in (await registry.infer(route, inputs, parameters, None)).results]

@@ -36,7 +36,7 @@ def test_models_are_listed_with_their_facts(client: TestClient, zoo: Path) -> No
 def test_a_models_score_comes_from_its_metrics(tmp_path: Path) -> None:
     folder = doubles.classifier(tmp_path / "scored", shoal={"precision": "int8", "max_tokens": 32})
     (folder / "metrics.json").write_text(json.dumps({"score": {"accuracy": 91.2}, "other": [1]}), encoding="utf-8")
-    with TestClient(create_app(Settings(models_dir=tmp_path, threads=1))) as client:
+    with TestClient(create_app(Settings(models_dir=tmp_path, workers=1))) as client:
         (card,) = client.get("/v1/models").json()["models"]
     assert card["score"] == {"accuracy": 91.2}
     assert card["precision"] == "int8"
@@ -55,7 +55,7 @@ def test_models_that_could_not_be_loaded_are_named(tmp_path: Path) -> None:
     doubles.classifier(tmp_path / "moods")
     (tmp_path / "empty").mkdir()
     missing = [{"name": "empty", "reason": "no config.json"}]
-    with TestClient(create_app(Settings(models_dir=tmp_path, threads=1))) as client:
+    with TestClient(create_app(Settings(models_dir=tmp_path, workers=1))) as client:
         for path in ("/health", "/health/ready"):
             response = client.get(path)
             assert (response.status_code, response.json()) == (200, {"status": "ok", "missing": missing})
@@ -66,7 +66,7 @@ def test_models_that_could_not_be_loaded_are_named(tmp_path: Path) -> None:
 
 
 def test_the_default_of_each_route_is_told(zoo: Path) -> None:
-    settings = Settings(models_dir=zoo, threads=1, default_models="classify=topics")
+    settings = Settings(models_dir=zoo, workers=1, default_models="classify=topics")
     with TestClient(create_app(settings)) as client:
         cards = client.get("/v1/models").json()["models"]
         assert {card["name"] for card in cards if card["default"]} == {"topics", "reader", "writer"}
@@ -75,7 +75,7 @@ def test_the_default_of_each_route_is_told(zoo: Path) -> None:
 
 def test_ready_turns_false_when_no_worker_would_answer(tmp_path: Path) -> None:
     doubles.classifier(tmp_path / "only")
-    app = create_app(Settings(models_dir=tmp_path, threads=1))
+    app = create_app(Settings(models_dir=tmp_path, workers=1))
     with TestClient(app) as client:
         assert client.get("/health/ready").status_code == 200
         app.state.registry.close()

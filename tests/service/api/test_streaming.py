@@ -36,7 +36,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(models: Path) -> Iterator[Server]:
-    with served(models_dir=models, threads=1, max_input_chars=5000) as running:
+    with served(models_dir=models, workers=1, max_input_chars=5000) as running:
         yield running
 
 
@@ -276,7 +276,7 @@ def test_one_who_shares_a_stream_gets_all_of_it_when_the_first_leaves(server: Se
 
 
 def test_a_stream_that_has_time_to_end_ends_with_its_answer(models: Path) -> None:
-    with served(models_dir=models, threads=1) as server, streamed(server, body(LONG, **AT_LENGTH)) as (_, read):
+    with served(models_dir=models, workers=1) as server, streamed(server, body(LONG, **AT_LENGTH)) as (_, read):
         pieces = [next(read)]
         with ThreadPoolExecutor(1) as pool:
             stopping = pool.submit(server.terminate)
@@ -287,7 +287,7 @@ def test_a_stream_that_has_time_to_end_ends_with_its_answer(models: Path) -> Non
 
 
 def test_a_stream_that_is_cut_off_says_so(models: Path) -> None:
-    with served(models_dir=models, threads=1, drain_s=0) as server:
+    with served(models_dir=models, workers=1, shutdown_timeout_s=0) as server:
         with streamed(server, body(LONG, **AT_LENGTH)) as (response, read):
             next(read)
             with ThreadPoolExecutor(1) as pool:
@@ -301,7 +301,7 @@ def test_a_stream_that_is_cut_off_says_so(models: Path) -> None:
 
 
 def test_a_stream_that_is_cut_off_before_its_first_piece_is_refused(models: Path) -> None:
-    with served(models_dir=models, threads=1, drain_s=0) as server, ThreadPoolExecutor(2) as pool:
+    with served(models_dir=models, workers=1, shutdown_timeout_s=0) as server, ThreadPoolExecutor(2) as pool:
         with server.client() as client:
             pool.submit(ask, server, {"inputs": "slow"}, "classify")
             eventually(lambda: metric(client, "shoal_queue_wait_seconds_count", model="moods") == 1)

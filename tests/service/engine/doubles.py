@@ -70,7 +70,7 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
 @asynccontextmanager
 async def running(folder: Path, **settings: Any) -> AsyncIterator[Registry]:
     """A registry with one worker, closed in the end; nothing of any request may be left then."""
-    registry = Registry(Settings(models_dir=folder, **{"threads": 1} | settings))
+    registry = Registry(Settings(models_dir=folder, **{"workers": 1} | settings))
     registry.start()
     try:
         yield registry
@@ -210,7 +210,7 @@ class ScriptedClassification(Classification):
     """A classification that calls a test's functions before it tokenizes a text and before it reads the outputs."""
 
     def __init__(self, loaded: LoadedModel, *, tokenizing: Script = nothing, finishing: Script = nothing) -> None:
-        super().__init__(loaded.artifact, batch_tokens=2048, wide_threads=1)
+        super().__init__(loaded.artifact, batch_tokens=2048, intra_op_threads=1)
         self._tokenizing = tokenizing
         self._finishing = finishing
 
@@ -226,7 +226,7 @@ class ScriptedSummarization(Summarization):
     """A summarization that calls a test's function between its first round and its second."""
 
     def __init__(self, loaded: LoadedModel, *, between_rounds: Script) -> None:
-        super().__init__(loaded.artifact, batch_tokens=2048, wide_threads=1)
+        super().__init__(loaded.artifact, batch_tokens=2048, intra_op_threads=1)
         self._between_rounds = between_rounds
 
     def run(self, item: str, parameters: SummarizeParameters) -> Rounds[SummaryResult]:

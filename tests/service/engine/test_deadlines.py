@@ -46,7 +46,7 @@ async def expired(request: asyncio.Task[Inference]) -> str:
 def test_it_is_kept_while_every_worker_is_busy_and_the_late_rows_cost_no_pass(zoo: Path) -> None:
     async def story() -> None:
         figures = Figures()
-        async with running(zoo, deadline_s=DEADLINE_S) as registry, held(registry):
+        async with running(zoo, request_timeout_s=DEADLINE_S) as registry, held(registry):
             request = classify(registry, "good", "bad")
             await settle()
             assert await expired(request) == "Not answered within 3600 s: it was still waiting behind other work."
@@ -57,7 +57,7 @@ def test_it_is_kept_while_every_worker_is_busy_and_the_late_rows_cost_no_pass(zo
 
 def test_it_is_kept_in_the_midst_of_a_pass(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, deadline_s=DEADLINE_S) as registry, held(registry):
+        async with running(zoo, request_timeout_s=DEADLINE_S) as registry, held(registry):
             shared = classify(registry, HELD)
             await settle()
             assert await expired(shared) == "Not answered within 3600 s: the model was still at work on it."
@@ -68,7 +68,7 @@ def test_it_is_kept_in_the_midst_of_a_pass(zoo: Path) -> None:
 def test_it_is_kept_while_a_text_is_tokenized(zoo: Path) -> None:
     async def story() -> None:
         gate = Gate()
-        async with running(zoo, deadline_s=DEADLINE_S) as registry:
+        async with running(zoo, request_timeout_s=DEADLINE_S) as registry:
             task = ScriptedClassification(registry.models["moods"], tokenizing=lambda _: gate.hold())
             serve(registry, "held in tokenizing", task)
             try:
@@ -84,7 +84,7 @@ def test_it_is_kept_while_a_text_is_tokenized(zoo: Path) -> None:
 
 def test_it_counts_from_the_arrival(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, deadline_s=DEADLINE_S) as registry, held(registry):
+        async with running(zoo, request_timeout_s=DEADLINE_S) as registry, held(registry):
             late_s = asyncio.get_running_loop().time() - DEADLINE_S
             with pytest.raises(DeadlineExceeded):
                 await registry.infer("classify", ["good"], PLAIN, None, arrived_s=late_s)
@@ -95,7 +95,7 @@ def test_it_counts_from_the_arrival(zoo: Path) -> None:
 def test_who_came_later_to_the_same_computation_has_a_deadline_of_its_own(zoo: Path) -> None:
     async def story() -> None:
         figures = Figures()
-        async with running(zoo, deadline_s=DEADLINE_S) as registry:
+        async with running(zoo, request_timeout_s=DEADLINE_S) as registry:
             async with held(registry):
                 first = classify(registry, "good")
                 await settle()
@@ -114,7 +114,7 @@ def test_who_came_later_to_the_same_computation_has_a_deadline_of_its_own(zoo: P
 def test_an_identical_request_is_answered_when_the_first_expired_in_tokenizing(zoo: Path) -> None:
     async def story() -> None:
         gate = Gate()
-        async with running(zoo, deadline_s=DEADLINE_S) as registry:
+        async with running(zoo, request_timeout_s=DEADLINE_S) as registry:
             task = ScriptedClassification(registry.models["moods"], tokenizing=lambda _: gate.hold())
             serve(registry, "held in tokenizing", task)
             first = classify(registry, LONG, model="held in tokenizing")
@@ -133,7 +133,7 @@ async def read(events: AsyncGenerator[str | Inference]) -> list[str | Inference]
 
 def test_that_of_a_stream_is_that_of_the_whole_answer(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, deadline_s=DEADLINE_S) as registry:
+        async with running(zoo, request_timeout_s=DEADLINE_S) as registry:
             with gated(registry, "writer", after_partial_outputs=True):
                 events = registry.stream("summarize", ["paris is good"], SUMMARIZE, None)
                 await anext(events)
@@ -148,7 +148,7 @@ def test_that_of_a_stream_is_that_of_the_whole_answer(zoo: Path) -> None:
 
 def test_of_a_stream_before_its_first_piece(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, deadline_s=DEADLINE_S) as registry, held(registry):
+        async with running(zoo, request_timeout_s=DEADLINE_S) as registry, held(registry):
             events = asyncio.create_task(read(registry.stream("summarize", ["good"], SUMMARIZE, None)))
             await settle()
             skip(DEADLINE_S)
@@ -161,7 +161,7 @@ def test_of_a_stream_before_its_first_piece(zoo: Path) -> None:
 def test_what_is_too_long_alone_is_refused_at_once_with_the_limit(zoo: Path) -> None:
     async def story() -> None:
         figures = Figures()
-        async with running(zoo, deadline_s=1e-9) as registry:
+        async with running(zoo, request_timeout_s=1e-9) as registry:
             sentence = r"^This request is about \S+ s of work and may be 7e-10 s, enough for about \d of its 4 "
             with pytest.raises(InputTooLong, match=sentence):
                 await classify(registry, "good")
@@ -175,7 +175,7 @@ def test_work_may_be_a_share_of_the_deadline_as_estimates_may_be_wrong(
     zoo: Path, monkeypatch: pytest.MonkeyPatch, share: float, accepted: bool
 ) -> None:
     async def story() -> None:
-        async with running(zoo, deadline_s=DEADLINE_S) as registry:
+        async with running(zoo, request_timeout_s=DEADLINE_S) as registry:
             monkeypatch.setattr(registry._scheduler, "estimated_s", lambda *_: share * DEADLINE_S)
             if accepted:
                 assert labels(await classify(registry, "good")) == ["positive"]
@@ -188,7 +188,7 @@ def test_work_may_be_a_share_of_the_deadline_as_estimates_may_be_wrong(
 
 def test_a_lone_row_is_not_shared_by_the_threads(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, threads=4) as registry:
+        async with running(zoo, workers=4) as registry:
             scheduler = registry._scheduler
             (row,) = next(registry.models["moods"].task.run("good", PLAIN))
             one, four = (scheduler.estimated_s("moods", [row] * count) for count in (1, 4))

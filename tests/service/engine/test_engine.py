@@ -45,7 +45,7 @@ QUESTION = Question(question="is?", context="it is paris")
 
 def test_three_tasks_share_the_workers(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, threads=2) as registry:
+        async with running(zoo, workers=2) as registry:
             moods, reader, writer = await asyncio.gather(
                 registry.infer("classify", ["good", "bad"], PLAIN, None),
                 registry.infer("answer", [QUESTION], AnswerParameters(), None),
@@ -94,7 +94,7 @@ def test_a_long_request_is_tokenized_and_finished_off_the_event_loop(
 def test_limits_are_checked_before_anything_runs(zoo: Path) -> None:
     async def story() -> None:
         figures = Figures()
-        async with running(zoo, max_inputs=2, max_input_chars=10, queue_rows=3) as registry:
+        async with running(zoo, max_inputs_per_request=2, max_input_chars=10, max_queue_size=3) as registry:
             with pytest.raises(InvalidInput, match="3 inputs"):
                 await classify(registry, *"aaa")
             with pytest.raises(InputTooLong, match="11 characters"):
@@ -108,7 +108,7 @@ def test_limits_are_checked_before_anything_runs(zoo: Path) -> None:
 
 def test_a_request_that_no_queue_could_ever_hold_is_too_long_not_overloaded(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, queue_rows=3) as registry:
+        async with running(zoo, max_queue_size=3) as registry:
             with pytest.raises(InputTooLong, match="makes 4 rows"):
                 await classify(registry, *"abcd")
             question = Question(question="is", context="the " * 1000)
@@ -170,7 +170,7 @@ def test_answers_are_the_same_alone_and_in_company(zoo: Path) -> None:
 
 def test_a_full_queue_refuses_and_answers_what_it_took(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, queue_rows=3) as registry:
+        async with running(zoo, max_queue_size=3) as registry:
             async with held(registry):
                 taken = [classify(registry, "good", "bad")]
                 await settle()
@@ -252,7 +252,7 @@ class Rewording(Summarization):
     """A summarization that takes back what it said."""
 
     def __init__(self, loaded: LoadedModel, *, final: str) -> None:
-        super().__init__(loaded.artifact, batch_tokens=2048, wide_threads=1)
+        super().__init__(loaded.artifact, batch_tokens=2048, intra_op_threads=1)
         self._final = final
 
     def text_so_far(self, tokens: list[int]) -> str:
@@ -337,7 +337,7 @@ def test_a_stream_and_a_plain_request_are_answered_from_one_cache(zoo: Path) -> 
 
 def test_the_cache_answers_what_a_full_queue_would_refuse(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, cache_bytes=100_000, queue_rows=1) as registry:
+        async with running(zoo, cache_bytes=100_000, max_queue_size=1) as registry:
             known = await classify(registry, "good")
             async with held(registry):
                 waiting = classify(registry, "bad")
@@ -373,7 +373,7 @@ def test_a_text_of_the_largest_size_is_answered_by_the_default_model_or_refused(
                 assert result.sentences is not None
                 assert [text[each.start : each.end][-1] for each in result.sentences] == ["."] * 3
                 assert result.truncated is False
-            assert time.monotonic() - began_s < settings.deadline_s + 2
+            assert time.monotonic() - began_s < settings.request_timeout_s + 2
         finally:
             await asyncio.to_thread(registry.close)
 

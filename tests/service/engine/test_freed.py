@@ -211,7 +211,7 @@ def test_nothing_of_requests_is_left_for_the_collector(
     async def story() -> None:
         queue_rows = 4 if requests is refused else 256
         async with (
-            running(zoo, queue_rows=queue_rows, deadline_s=DEADLINE_S) as registry,
+            running(zoo, max_queue_size=queue_rows, request_timeout_s=DEADLINE_S) as registry,
             watched(registry) as left,
         ):
             await requests(registry)
@@ -226,7 +226,7 @@ def test_a_cycle_that_a_kept_error_makes_is_found(zoo: Path) -> None:
     """Or else the test above could not fail."""
 
     async def story() -> None:
-        async with running(zoo, queue_rows=1) as registry, watched(registry) as left, held(registry):
+        async with running(zoo, max_queue_size=1) as registry, watched(registry) as left, held(registry):
             await keep_an_error(registry)
         assert any(each.startswith("Overloaded: ") for each in left)
         assert any(each.startswith("RequestState: ") for each in left)

@@ -15,7 +15,7 @@ from tests.service import broken, doubles
 
 
 def registry(folder: Path, **settings: object) -> Registry:
-    return Registry(Settings(models_dir=folder, **{"threads": 1} | settings))  # type: ignore[arg-type]
+    return Registry(Settings(models_dir=folder, **{"workers": 1} | settings))  # type: ignore[arg-type]
 
 
 def test_finding_what_is_not_there_says_what_is(zoo: Path) -> None:
@@ -27,8 +27,8 @@ def test_finding_what_is_not_there_says_what_is(zoo: Path) -> None:
 
 
 def test_workers_are_as_many_as_told(zoo: Path) -> None:
-    assert registry(zoo, threads=3).threads == 3
-    assert Registry(Settings(models_dir=zoo)).threads >= 1
+    assert registry(zoo, workers=3).workers == 3
+    assert Registry(Settings(models_dir=zoo)).workers >= 1
 
 
 # --- Defaults --------------------------------------------------------------------------------------------------------
@@ -125,12 +125,12 @@ def test_models_of_ones_own_are_served_too_and_a_broken_one_is_told_with_its_pla
     own = tmp_path / "shoal" / "models"
     doubles.classifier(own / "moods")
     broken.make(own, "no tokenizer")
-    loaded = Registry(Settings(models="moods,broken", threads=1))
+    loaded = Registry(Settings(models="moods,broken", workers=1))
     assert list(loaded.models) == ["moods"]
     (line,) = (each.getMessage() for each in caplog.records if each.levelno == logging.WARNING)
     assert line == f"{own}/broken is left out: {loaded.missing['broken']}"
     with pytest.raises(ArtifactError, match=rf"^{own}: none of the models can be served: broken: tokenizer"):
-        Registry(Settings(models="broken", threads=1))
+        Registry(Settings(models="broken", workers=1))
 
 
 def test_all_broken_folders_are_named_at_once(tmp_path: Path) -> None:

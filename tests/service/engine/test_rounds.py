@@ -63,7 +63,7 @@ class TwoRounds(Classification):
     """A classification whose "slow" texts take a second round, of a row that is 22 tokens long."""
 
     def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__(loaded.artifact, batch_tokens=2048, wide_threads=1)
+        super().__init__(loaded.artifact, batch_tokens=2048, intra_op_threads=1)
 
     def run(self, item: str, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
         rounds = super().run(item, parameters)
@@ -121,7 +121,7 @@ def test_an_input_is_not_delayed_by_a_neighbour_whose_result_takes_long_to_read(
 
 def test_a_second_round_is_not_refused_when_the_queue_is_full(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, queue_rows=12) as registry:
+        async with running(zoo, max_queue_size=12) as registry:
             alone = await summarize(registry, TEXT)
             async with between_rounds(registry) as (request, gate), held(registry):
                 filling = summarize(registry, *WORDS)
@@ -139,7 +139,7 @@ def test_a_second_round_is_not_refused_when_the_queue_is_full(zoo: Path) -> None
 
 def test_the_deadline_is_kept_between_rounds(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, deadline_s=DEADLINE_S) as registry:
+        async with running(zoo, request_timeout_s=DEADLINE_S) as registry:
             async with between_rounds(registry) as (request, _):
                 skip(DEADLINE_S)
                 with pytest.raises(DeadlineExceeded, match=r"^Not answered within 3600 s: the model was still at work"):
@@ -153,7 +153,7 @@ def test_the_deadline_is_kept_between_rounds(zoo: Path) -> None:
 def test_the_deadline_is_kept_in_a_second_round(zoo: Path) -> None:
     async def story() -> None:
         async with (
-            running(zoo, deadline_s=DEADLINE_S) as registry,
+            running(zoo, request_timeout_s=DEADLINE_S) as registry,
             between_rounds(registry) as (request, gate),
             held(registry),
         ):

@@ -254,7 +254,7 @@ def test_what_becomes_of_a_request_in_tokenizing_does_not_harm_an_identical_one(
 
 def test_an_identical_request_is_not_refused_because_the_first_was_when_there_is_room_again(zoo: Path) -> None:
     async def story() -> None:
-        async with running(zoo, queue_rows=1) as registry:
+        async with running(zoo, max_queue_size=1) as registry:
             async with held(registry), tokenizing(registry, LONG) as (first, gate):
                 full = classify(registry, "good")
                 await settle()

@@ -43,8 +43,8 @@ LOGITS: OutputAxes = {"logits": ("labels",)}
 SPANS: OutputAxes = {"start_logits": (TOKENS,), "end_logits": (TOKENS,)}
 
 
-def made(folder: Path, *, wide_threads: int = 1, outputs: OutputAxes = LOGITS) -> EncoderModel:
-    return EncoderModel(Artifact(folder), outputs=outputs, batch_tokens=256, wide_threads=wide_threads)
+def made(folder: Path, *, intra_op_threads: int = 1, outputs: OutputAxes = LOGITS) -> EncoderModel:
+    return EncoderModel(Artifact(folder), outputs=outputs, batch_tokens=256, intra_op_threads=intra_op_threads)
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +139,10 @@ def test_a_model_runs_from_several_threads_at_once(classifier: EncoderModel) -> 
 
 
 def with_costs(
-    folder: Path, *, single_s: float, multi_s: float, wide_threads: int = 2, outputs: OutputAxes = LOGITS
+    folder: Path, *, single_s: float, multi_s: float, intra_op_threads: int = 2, outputs: OutputAxes = LOGITS
 ) -> EncoderModel:
     """A model with both sessions loaded, whose cost models know these seconds."""
-    model = made(folder, wide_threads=wide_threads, outputs=outputs)
+    model = made(folder, intra_op_threads=intra_op_threads, outputs=outputs)
     for load in model.warm_up()[1][:1]:
         load()
     for cost, seconds in ((model.cost, single_s), (model._encoder._multi_thread_cost, multi_s)):
@@ -173,13 +173,13 @@ def test_a_pass_takes_all_cores_only_if_exclusive_and_where_that_is_cheaper(
 
 
 def test_one_thread_makes_no_multi_thread_session(zoo: Path) -> None:
-    model = with_costs(zoo / "moods", single_s=SINGLE_S, multi_s=MULTI_S, wide_threads=1)
+    model = with_costs(zoo / "moods", single_s=SINGLE_S, multi_s=MULTI_S, intra_op_threads=1)
     assert graphs_used(model, exclusive=True) == {"single"}
     assert model.warm_up()[1] == []
 
 
 def test_before_the_warm_up_no_pass_takes_all_cores(zoo: Path) -> None:
-    model = made(zoo / "moods", wide_threads=2)
+    model = made(zoo / "moods", intra_op_threads=2)
     for rows, tokens in model.cost.shapes():
         model.cost.measured(rows, tokens, SINGLE_S)
     assert model._encoder._multi_thread_cost.seconds(*SHAPE) < model.cost.seconds(*SHAPE)
@@ -202,7 +202,7 @@ def test_both_sessions_give_the_same_bits(name: str, outputs: OutputAxes) -> Non
 
 
 def test_a_warm_up_fills_the_surfaces(zoo: Path) -> None:
-    model = made(zoo / "moods", wide_threads=2)
+    model = made(zoo / "moods", intra_op_threads=2)
     single, multi = model.warm_up()
     shapes = list(model.cost.shapes())
     assert (len(single), len(multi)) == (len(shapes), len(shapes) + 1), "the first loads the graph"

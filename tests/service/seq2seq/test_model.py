@@ -45,13 +45,13 @@ FORMS: dict[str, Callable[..., Path]] = {
 def graphs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seq2SeqGraphs:
     folder = tmp_path_factory.mktemp("model") / "noisy"
     FORMS[request.param](folder, copy=COPY, noise=NOISE)
-    return Seq2SeqGraphs(Artifact(folder), batch_tokens=256, wide_threads=1)
+    return Seq2SeqGraphs(Artifact(folder), batch_tokens=256, intra_op_threads=1)
 
 
 @pytest.fixture(scope="module")
 def static(tmp_path_factory: pytest.TempPathFactory) -> Seq2SeqGraphs:
     folder = doubles.summarizer(tmp_path_factory.mktemp("model") / "noisy", copy=COPY, noise=NOISE)
-    return Seq2SeqGraphs(Artifact(folder), batch_tokens=256, wide_threads=1)
+    return Seq2SeqGraphs(Artifact(folder), batch_tokens=256, intra_op_threads=1)
 
 
 def generate_input(source: list[int], **chosen: Any) -> GenerateInput:

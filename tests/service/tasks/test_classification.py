@@ -15,7 +15,7 @@ from tests.service.tasks.rounds import answered
 
 
 def made(folder: Path, **config: Any) -> Classification:
-    return Classification(Artifact(doubles.classifier(folder, **config)), batch_tokens=256, wide_threads=1)
+    return Classification(Artifact(doubles.classifier(folder, **config)), batch_tokens=256, intra_op_threads=1)
 
 
 def classify(task: Classification, text: str, **parameters: Any) -> ClassificationResult:

@@ -45,7 +45,7 @@ def made(
     starts = None if words is None else doubles.scores(words, other=-10)
     stops = None if ends is None else doubles.scores(ends, other=-10)
     return QuestionAnswering(
-        Artifact(doubles.reader(folder, starts=starts, ends=stops)), batch_tokens=256, wide_threads=1
+        Artifact(doubles.reader(folder, starts=starts, ends=stops)), batch_tokens=256, intra_op_threads=1
     )
 
 
@@ -220,7 +220,7 @@ def test_the_models_own_bias_is_added_to_no_answer(tmp_path: Path) -> None:
             starts=doubles.scores({"[CLS]": 1, "weak": 2}, other=-10),
             shoal={"no_answer_bias": bias},
         )
-        task = QuestionAnswering(Artifact(folder), batch_tokens=256, wide_threads=1)
+        task = QuestionAnswering(Artifact(folder), batch_tokens=256, intra_op_threads=1)
         result = ask(task, "the?", "it is weak", handle_impossible_answer=True, max_answer_len=1)
         assert result.answer == ("weak" if bias < 0 else "")
         shares[bias] = ask(task, "the?", "it is weak", max_answer_len=1)
@@ -255,14 +255,14 @@ def byte_level_reader(folder: Path) -> QuestionAnswering:
     tokenizer = doubles.byte_level()
     table = np.zeros(tokenizer.get_vocab_size())
     return QuestionAnswering(
-        Artifact(doubles.reader(folder, starts=table, tokenizer=tokenizer)), batch_tokens=256, wide_threads=1
+        Artifact(doubles.reader(folder, starts=table, tokenizer=tokenizer)), batch_tokens=256, intra_op_threads=1
     )
 
 
 @settings(deadline=None, max_examples=60)
 @given(before=st.lists(st.sampled_from(HARD), max_size=12), after=st.lists(st.sampled_from(HARD), max_size=12))
 def test_offsets_are_characters_of_the_context_given(zoo: Path, before: list[str], after: list[str]) -> None:
-    task = QuestionAnswering(Artifact(zoo / "reader"), batch_tokens=256, wide_threads=1)
+    task = QuestionAnswering(Artifact(zoo / "reader"), batch_tokens=256, intra_op_threads=1)
     context = " ".join([*before, "Paris", *after])
     result = ask(task, "is?", context)
     assert result.answer == "Paris"

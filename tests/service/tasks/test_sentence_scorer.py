@@ -89,7 +89,7 @@ def test_one_sentence_alone_has_a_score(tmp_path: Path) -> None:
 def test_an_extractive_summary_follows_the_artifacts_graph(tmp_path: Path) -> None:
     folder = doubles.summarizer(tmp_path)
     scorer(folder / "sentences.onnx")
-    task = Summarization(Artifact(folder), batch_tokens=256, wide_threads=1)
+    task = Summarization(Artifact(folder), batch_tokens=256, intra_op_threads=1)
     result = answered(task, TEXT, SummarizeParameters(strategy="extractive", num_sentences=1)).result
     assert result.summary == "Good is good is good."
     assert result.sentences is not None

@@ -18,7 +18,7 @@ from tests.service.tasks.rounds import answered
 
 
 def made(folder: Path, **config: Any) -> Summarization:
-    return Summarization(Artifact(doubles.summarizer(folder, **config)), batch_tokens=256, wide_threads=1)
+    return Summarization(Artifact(doubles.summarizer(folder, **config)), batch_tokens=256, intra_op_threads=1)
 
 
 def summarize(task: Summarization, text: str, **parameters: Any) -> SummaryResult:
@@ -98,7 +98,7 @@ def numbers(folder: Path, **config: Any) -> Summarization:
     noise = np.zeros((1, len(doubles.VOCABULARY)))
     noise[0, [doubles.IDS["9"], doubles.IDS["7"], doubles.SEP]] = 3, 2, 1
     return Summarization(
-        Artifact(doubles.summarizer(folder, copy=0.0, noise=noise, **config)), batch_tokens=256, wide_threads=1
+        Artifact(doubles.summarizer(folder, copy=0.0, noise=noise, **config)), batch_tokens=256, intra_op_threads=1
     )
 
 
@@ -176,7 +176,7 @@ def test_pieces_hold_every_token_of_the_text_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["x" * 700, "good" + " " * 5000 + "paris", "日本語。" * 100, "a\n\nb\t\tc " * 100])
 def test_texts_that_no_border_divides_are_read_to_their_end(tmp_path: Path, text: str) -> None:
     doubles.byte_summarizer(tmp_path)
-    task = Summarization(Artifact(tmp_path), batch_tokens=256, wide_threads=1)
+    task = Summarization(Artifact(tmp_path), batch_tokens=256, intra_op_threads=1)
     read = "".join(words_read(task, text))
     assert read == "".join(text.split())
     result = summarize(task, text, max_new_tokens=8)
@@ -256,7 +256,7 @@ def choosy(folder: Path, **config: Any) -> Summarization:
     """Writes summaries of texts that hold "strong", and of no others."""
     doubles.summarizer(folder, **config)
     doubles.domain(folder, "strong")
-    return Summarization(Artifact(folder), batch_tokens=256, wide_threads=1)
+    return Summarization(Artifact(folder), batch_tokens=256, intra_op_threads=1)
 
 
 def test_sentences_of_a_text_that_is_not_of_the_models_domain_are_chosen_and_it_is_said_why(tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ def test_a_sentence_of_the_summary_that_no_row_could_hold_is_compared_by_words_a
 
 def test_the_text_so_far_ends_with_no_part_of_a_character_and_no_space(tmp_path: Path) -> None:
     doubles.byte_summarizer(tmp_path)
-    task = Summarization(Artifact(tmp_path), batch_tokens=256, wide_threads=1)
+    task = Summarization(Artifact(tmp_path), batch_tokens=256, intra_op_threads=1)
     text = "the 🐟 is 日本"
     tokens = list(task._tokenizer.encode(text, 64).ids)
     beginnings = [task.text_so_far(tokens[:count]) for count in range(len(tokens) + 1)]
