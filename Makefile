@@ -40,10 +40,10 @@ bench: $(VENV)/test.stamp ## The server under load, as shares of that limit; wan
 	$(VENV)/bin/python -m load_tests.bench $(ARGS)
 
 compare: $(VENV)/test.stamp ## Ours beside other servers on the same model; installs them (ARGS='--only NAME --rounds 1')
-	TORCH='$(TORCH)' $(VENV)/bin/python -m load_tests.compare $(ARGS)
+	TORCH='$(or $(TORCH),$(TORCH_CPU))' $(VENV)/bin/python -m load_tests.compare $(ARGS)
 
 generation: $(VENV)/test.stamp ## Summaries of ours beside other engines on the same weights; installs them (ARGS='--clients 8 --rounds 1')
-	TORCH='$(TORCH)' $(VENV)/bin/python -m load_tests.generation $(ARGS)
+	TORCH='$(or $(TORCH),$(TORCH_CPU))' $(VENV)/bin/python -m load_tests.generation $(ARGS)
 
 check: $(VENV)/test.stamp ## Lint, formatting, types
 	$(VENV)/bin/ruff check .

@@ -125,8 +125,8 @@ class InFlight:
         return len(self._states)
 
     def get(self, key: Hashable, *, streaming: bool) -> InputState | None:
-        """The computation that an identical input may wait for."""
-        return self._states.get((key, streaming))
+        """The computation that an identical input may wait for. A stream cannot join one that does not stream."""
+        return self._states.get((key, streaming)) or self._states.get((key, True))
 
     def register(self, state: InputState) -> None:
         """Let identical inputs join from now on."""

@@ -64,4 +64,4 @@ def test_torch_is_the_same_everywhere(root: Path) -> None:
     (wanted,) = [line for line in project["project"]["optional-dependencies"]["workshop"] if line.startswith("torch==")]
     (described,) = project["tool"]["uv"]["dependency-metadata"]
     assert wanted == f"torch=={described['version']}"
-    assert f"TORCH ?= {wanted}\n" in (root / "Makefile").read_text(encoding="utf-8")
+    assert f"TORCH_CPU := {wanted}\n" in (root / "Makefile").read_text(encoding="utf-8")

@@ -73,7 +73,10 @@ def test_the_process_runs_as_a_batch_where_it_may() -> None:
 
 
 def test_the_collector_leaves_what_exists_alone_and_runs_rarely() -> None:
-    code = "import gc; from service.process import spare_garbage_collector as s; s(); print(gc.get_freeze_count(), *gc.get_threshold())"
+    code = (
+        "import gc; from service.process import spare_garbage_collector; spare_garbage_collector(); "
+        "print(gc.get_freeze_count(), *gc.get_threshold())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     frozen, *threshold = map(int, done.stdout.split())
     assert frozen > 1000

@@ -395,13 +395,13 @@ def test_an_idle_server_stops_at_once(zoo: Path) -> None:
 
 
 def test_sighup_is_ignored_and_unknown_settings_are_told(zoo: Path) -> None:
-    with served(models_dir=zoo, models="moods", thread=2) as server:
+    with served(models_dir=zoo, models="moods", worker=2) as server:
         server.process.send_signal(signal.SIGHUP)
         with server.client() as client:
             assert client.post("/v1/classify", json={"inputs": "good"}).status_code == 200
         assert server.terminate() == -signal.SIGTERM
         told = [line for line in server.log if "SHOAL_" in line]
-    sentence = "SHOAL_THREAD is not a setting and has no effect; did you mean SHOAL_WORKERS or SHOAL_INTRA_OP_THREADS?"
+    sentence = "SHOAL_WORKER is not a setting and has no effect; did you mean SHOAL_WORKERS?"
     assert told == [f"WARNING service: {sentence}\n"]
 
 
