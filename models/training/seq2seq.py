@@ -1,4 +1,4 @@
-"""A BART whose weights come from a BERT-like encoder ("A seq2seq from MiniLM" in docs/design.md)."""
+"""A BART whose weights come from a BERT-like encoder ("A seq2seq from MiniLM" in docs/training.md)."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class _Structure:
         return end + 1
 
 
-def parse(body: bytes | bytearray, limits: BodyLimits) -> Any:
+def parse(body: bytes | bytearray, limits: BodyLimits) -> object:
     """The JSON in a body. Raises MalformedBody, and InvalidInput for what would make more errors than anybody reads."""
     try:
         given = orjson.loads(body.removeprefix(codecs.BOM_UTF8))

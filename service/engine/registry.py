@@ -93,8 +93,11 @@ class Registry:
 
     def thread_plan(self) -> str:
         """What runs on how many cores, for the log."""
-        wide = f"a lone one on up to {self.intra_op_threads}" if self.intra_op_threads > 1 else "none wider"
-        return f"{self._cpus}: {self.workers} passes side by side on a core each, {wide}"
+        if self.intra_op_threads > 1:
+            single = f"a single batch on {self.intra_op_threads} cores where that is faster"
+        else:
+            single = "a single batch on one core too"
+        return f"{self._cpus}; {self.workers} forward passes side by side, {single}"
 
     def start(self) -> None:
         """Start the workers; answers come to the event loop that this is called on."""

@@ -41,7 +41,7 @@ def tensor(array: Array) -> Tensor:
 def _share_arena() -> None:
     """Make all sessions allocate from one arena. Otherwise each has its own, which grows to its largest pass.
 
-    With two models, of two sessions each, that saves a quarter of the memory (docs/design.md).
+    With two models, of two sessions each, that saves a quarter of the memory (docs/performance.md).
     """
     cpu = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(cpu, ort.OrtArenaCfg({}))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from service.text.names import is_salient
 
-# Shared words tell sources apart better than the vectors' cosine, and both together best: measured in docs/design.md.
+# Shared words tell sources apart better than the vectors' cosine, and both together best: measured in docs/training.md.
 _WORD_WEIGHT = 0.75
 _SALIENT_WEIGHT = 2.0  # of a number or a name; other words have 1
 _WORD = re.compile(r"[^\W_]+(?:['’.,-][^\W_]+)*")
