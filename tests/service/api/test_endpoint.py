@@ -39,7 +39,7 @@ class TrialDialect:
     def decode(self, request: EncodedRequest) -> InferenceCall:
         if request.content_type != "application/trial":
             raise InvalidInput(f"Not {request.content_type!r}.")
-        body = parse(request.body, LIMITS)
+        body: Any = parse(request.body, LIMITS)
         return InferenceCall("classify", "moods", [body["prompt"]], ClassifyParameters(top_k=1), "stream" in body)
 
     def encode(self, call: InferenceCall, inference: Inference) -> EncodedResponse:
