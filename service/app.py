@@ -47,6 +47,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        # FastAPI's own spans, metrics and logs of each request. Whether they are wanted it would look up for every one.
+        telemetry={"tracing": settings.telemetry, "metrics": settings.telemetry, "logs": settings.telemetry},
         redirect_slashes=False,  # a redirect names the address that the server believes in, not the client's
         lifespan=lifespan,
     )
@@ -55,11 +57,11 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         max_inputs=settings.max_inputs_per_request,
         max_input_chars=settings.max_input_chars,
     )
+    app.add_middleware(RequestNormalizer)
     v1.add_routes(app, limits)
     add_docs(app)
     app.include_router(operations.router)
     app.add_middleware(RequestMetrics)
-    app.add_middleware(RequestNormalizer)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _invalid_request)

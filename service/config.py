@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     )
     keep_alive_s: int = Field(75, ge=1, description="Seconds that a connection may be idle before it is closed.")
     shutdown_timeout_s: int = Field(30, ge=0, description="Seconds that running requests get to finish on shutdown.")
+    telemetry: bool = Field(
+        False, description="Whether requests are traced by OpenTelemetry, as the OTEL_* variables say."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
 
     @field_validator("default_models")

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from starlette.types import Receive
@@ -60,22 +58,27 @@ async def read_body(receive: Receive, length: bytes, limits: BodyLimits) -> byte
     """
     if length.isdigit() and int(length) > limits.max_bytes:
         raise _too_large(length.decode("latin-1"), limits)
+    part, more = await _next_part(receive)
+    if not more and len(part) <= min(_SMALL_BYTES, limits.max_bytes):
+        return part
     body = bytearray()
     structure = _Structure(limits)
     while True:
-        message: Mapping[str, Any] = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        part: bytes = message.get("body", b"")
-        last = not message.get("more_body")
-        if last and not body and len(part) <= min(_SMALL_BYTES, limits.max_bytes):
-            return part
         if len(body) + len(part) > limits.max_bytes:
             raise _too_large(f"more than {limits.max_bytes}", limits)
         structure.count(part)
         body += part
-        if last:
+        if not more:
             return body
+        part, more = await _next_part(receive)
+
+
+async def _next_part(receive: Receive) -> tuple[bytes, bool]:
+    """A part of a body, and whether more of it comes."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientLeft
+    return message.get("body", b""), bool(message.get("more_body"))
 
 
 def _too_large(size: str, limits: BodyLimits) -> InputTooLong:

@@ -11,6 +11,7 @@ from fastapi import Body, FastAPI
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.body import BodyLimits, parse
@@ -18,6 +19,7 @@ from service.api.dialect import EncodedRequest, EncodedResponse, InferenceCall
 from service.api.endpoint import InferenceEndpoint
 from service.api.error_response import error_response, validation_error
 from service.api.examples import EXAMPLES, STREAM_EXAMPLE
+from service.api.middleware import DirectRoutes
 from service.api.schemas import ErrorBody, InferenceRequest, StreamingRequest, request_schema, response_schema
 from service.engine.engine import Inference
 from service.errors import InvalidInput, ServiceError, UnsupportedMediaType
@@ -135,7 +137,9 @@ class _Served(Response):
 
 
 def add_routes(app: FastAPI, limits: BodyLimits) -> None:
-    """Give an application the path of every task."""
+    """Give an application the path of every task. Call it before middleware is added, for it adds the innermost."""
+    direct: dict[str, tuple[BaseRoute, ASGIApp]] = {}
+    app.add_middleware(DirectRoutes, routes=direct)
     for task in TASKS:
         dialect = V1Dialect(task, limits)
         endpoint = InferenceEndpoint(dialect, app.state, limits)
@@ -152,6 +156,8 @@ def add_routes(app: FastAPI, limits: BodyLimits) -> None:
             responses={200: response, **_ERRORS},
         )
         app.router.routes.append(route)
+        if not route.dependencies:
+            direct[dialect.path] = (route, endpoint)
 
 
 def _documentation(task: type[AnyTask], schema: type[InferenceRequest]) -> Callable[..., Any]:

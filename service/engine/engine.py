@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from service.config import Settings
 from service.engine.cache import ResultCache
+from service.engine.deadlines import Deadlines
 from service.engine.in_flight import InFlight, InputState, Outcome, Wait
 from service.engine.loaded_model import LoadedModel
 from service.engine.request import RequestState, advance, checked_size, first_rounds
@@ -58,6 +59,7 @@ class Engine:
         )
         self._cache = ResultCache(max_bytes=settings.cache_bytes)
         self._in_flight = InFlight()
+        self._deadlines = Deadlines(self._on_deadline)
         self._running: dict[Job, InputState] = {}
         """By the job of their present round."""
         self._advancing: set[asyncio.Task[None]] = set()
@@ -132,7 +134,7 @@ class Engine:
         request = RequestState(
             model, parameters, expires_s, streaming=streaming, chars=chars, off_loop=size_bytes > _BYTES_ON_LOOP
         )
-        request.timer = loop.call_at(expires_s, self._on_deadline, request)
+        self._deadlines.add(request)
         return request
 
     def _on_deadline(self, request: RequestState) -> None:
@@ -144,13 +146,20 @@ class Engine:
         return DeadlineExceeded(f"Not answered within {self._settings.request_timeout_s:g} s: {stage}.")
 
     async def _accept(self, request: RequestState, inputs: Sequence[object]) -> None:
-        """Find a result or a computation for each input, and enqueue what nobody computes yet."""
+        """Find a result or a computation for each input, and submit what nobody computes yet.
+
+        Raises InvalidInput, InputTooLong, Overloaded, Unavailable, DeadlineExceeded.
+        """
         parameters = tuple(vars(request.parameters).values())
         for item in inputs:
             key = (request.model.name, _content(item), parameters)
             request.found.append(self._lookup(request, key, item))  # released even if one raises
-        if request.new:
-            await self._enqueue(request)
+        if not request.new:
+            return
+        backlog_s = self.scheduler.admit(request.model.name)  # before tokenizing: a refusal must cost little
+        states = list(request.new.values())
+        rounds = await self._tokenized_off_loop(request, states) if request.off_loop else first_rounds(states)
+        self._submit(request, states, rounds, backlog_s)
 
     def _lookup(self, request: RequestState, key: Hashable, item: object) -> TaskResult[Result] | Wait:
         """A result from the cache, or a wait for a computation in flight or a new one."""
@@ -167,19 +176,19 @@ class Engine:
             request.new[key] = state
         return state.join()
 
-    async def _enqueue(self, request: RequestState) -> None:
-        """Tokenize the new inputs and submit their rows; identical inputs may join them from then on.
-
-        Raises InvalidInput, InputTooLong, Overloaded, Unavailable.
-        """
-        name, states = request.model.name, list(request.new.values())
-        backlog_s = self.scheduler.admit(name)  # before tokenizing: under overload a refusal must cost little
-        rounds = await self._tokenized_off_loop(request, states) if request.off_loop else first_rounds(states)
+    def _submit(
+        self,
+        request: RequestState,
+        states: Sequence[InputState],
+        rounds: Sequence[Sequence[ModelInput]],
+        backlog_s: float,
+    ) -> None:
+        """Submit the rows of new inputs; identical inputs may join them from then on."""
         self._check_work(request, [each for inputs in rounds for each in inputs])
         rows = []
         for state, inputs in zip(states, rounds, strict=True):
             rows += state.begin(inputs, backlog_s=backlog_s)
-        self.scheduler.submit(name, rows)
+        self.scheduler.submit(request.model.name, rows)
         for state in states:
             self._run(state)
             self._in_flight.register(state)
@@ -214,8 +223,7 @@ class Engine:
 
     def _release(self, request: RequestState) -> None:
         """The request waits for nothing any more; what nobody else waits for is cancelled."""
-        if request.timer is not None:
-            request.timer.cancel()
+        self._deadlines.remove(request)
         for found in request.found:
             if isinstance(found, Wait) and self._in_flight.release(found) and found.state.job is not None:
                 found.state.job.cancel()

@@ -80,27 +80,33 @@ class InputState:
         if len(tokens) > len(self.partial_outputs):
             self.partial_outputs = tokens
             for wait in self.waits:
-                wait.progressed.set()
+                wait.report_progress()
 
 
 class Wait:
-    """One request's interest in one input: a future, and an event for those who stream."""
+    """One request's interest in one input: a future, and an event if the input streams."""
 
     __slots__ = ("future", "progressed", "state")
 
     def __init__(self, state: InputState) -> None:
         self.state = state
         self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.progressed = asyncio.Event()
+        self.progressed = asyncio.Event() if state.streaming else None
 
     def settle(self, outcome: Outcome) -> None:
         """Set what `result` returns or raises; only the first call counts."""
         if not self.future.done():
             self.future.set_result(outcome)
+            self.report_progress()
+
+    def report_progress(self) -> None:
+        """Wake who streams."""
+        if self.progressed is not None:
             self.progressed.set()
 
     async def partial_outputs(self) -> list[int] | None:
         """Wait until the text has gone on, and return its token ids; None when the result is there."""
+        assert self.progressed is not None, "the input streams"
         await self.progressed.wait()
         self.progressed.clear()
         return None if self.future.done() else self.state.partial_outputs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ from service.scheduling.job import ModelInput
 from service.tasks.base import Result, TaskResult
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RequestState:
     """One request. Lives on the event loop."""
 
@@ -31,8 +30,6 @@ class RequestState:
     """Whether it is too long to be tokenized on the event loop."""
     found: list[TaskResult[Result] | Wait] = field(default_factory=list)
     """By input, in their order: a result from the cache, or a computation to wait for."""
-    timer: asyncio.TimerHandle | None = None
-    """Rings at the deadline."""
     new: dict[Hashable, InputState] = field(default_factory=dict)
     """Inputs that nobody computed when this request came."""
 
