@@ -72,7 +72,7 @@ def _same(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> bool:
 @pytest.mark.parametrize("kind", TAGGERS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_entities_are_those_of_transformers(pair: Callable[[str], Pair], kind: str, strategy: str) -> None:
-    (pipeline, task), names = pair(kind), set()
+    (pipeline, task), names = pair(kind), set[str]()
     for number, (name, text) in enumerate(TEXTS.items()):
         for ignore_labels in ([], (["O"], ["PER", "B-LOC", "MISC"])[number % 2]):
             wanted = pipeline(text, aggregation_strategy=strategy, ignore_labels=ignore_labels)
