@@ -23,6 +23,7 @@ from service.text.marian import marian_tokenizer
 
 OPTIMUM_TASKS = {
     "text-classification": "text-classification",
+    "token-classification": "token-classification",
     "question-answering": "question-answering",
     "summarization": "text2text-generation-with-past",
 }

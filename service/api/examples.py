@@ -61,10 +61,16 @@ SUMMARIZE_EXAMPLES: dict[str, Example] = {
     },
 }
 
+ENTITIES_EXAMPLES: dict[str, Example] = {
+    "one text": {"value": {"inputs": "The library in Mill Street is run by the city of Aberdeen."}},
+    "entities of whole words": {"value": {"inputs": NOTICE, "parameters": {"aggregation_strategy": "average"}}},
+}
+
 EXAMPLES: dict[str, dict[str, Example]] = {
     "classify": CLASSIFY_EXAMPLES,
     "answer": ANSWER_EXAMPLES,
     "summarize": SUMMARIZE_EXAMPLES,
+    "entities": ENTITIES_EXAMPLES,
 }
 """By the task's route."""
 

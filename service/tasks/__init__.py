@@ -11,8 +11,9 @@ from service.tasks.base import AnyTask
 from service.tasks.classification import Classification
 from service.tasks.question_answering import QuestionAnswering
 from service.tasks.summarization import Summarization
+from service.tasks.token_classification import TokenClassification
 
-TASKS: tuple[type[AnyTask], ...] = (Classification, QuestionAnswering, Summarization)
+TASKS: tuple[type[AnyTask], ...] = (Classification, QuestionAnswering, Summarization, TokenClassification)
 """Every task that is served."""
 
 # Keys in the configurations of models that read sounds or pictures, whose heads have the names of BART's and T5's.

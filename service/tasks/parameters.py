@@ -80,3 +80,28 @@ class SummarizeParameters(Strict):
         if self.min_new_tokens and self.max_new_tokens and self.min_new_tokens > self.max_new_tokens:
             raise ValueError("min_new_tokens must not be above max_new_tokens")
         return self
+
+
+AggregationStrategy = Literal["none", "simple", "first", "average", "max"]
+
+
+class EntitiesParameters(Strict):
+    aggregation_strategy: AggregationStrategy = Field(
+        "simple",
+        description="none: a tag for each token; simple: neighbouring tokens with the same tag are an entity, which "
+        "may be a part of a word; first, average, max: entities of whole words, whose tag is that of the first token, "
+        "of the tokens' average scores, or of the token with the highest score.",
+    )
+    ignore_labels: tuple[str, ...] = Field(
+        ("O",),
+        max_length=1000,
+        description="Labels to leave out, without B- and I- unless aggregation_strategy is none.",
+    )
+    stride: int = Field(
+        128, ge=0, description="Tokens that neighbouring windows of a long text share, half a window at most."
+    )
+    long_text: Literal["truncate", "window", "error"] = Field(
+        "window",
+        description="For a text that is longer than the model reads. window: read it in overlapping windows; truncate: "
+        "read its beginning; error: refuse it.",
+    )

@@ -13,6 +13,7 @@ from service.errors import ArtifactError
 from service.text.marian import marian_tokenizer
 from service.text.sentences import Span, fit, pack, sentence_spans
 from service.text.special_tokens import SpecialTokensTemplate
+from service.text.vocabulary import Vocabulary
 from service.text.word_cache import WordCache, reads_by_words
 
 REPLACEMENT_CHARACTER = "\ufffd"
@@ -108,6 +109,7 @@ class Tokenizer:
         self._single = SpecialTokensTemplate(self._tokenizer.encode(_SAMPLE))
         self._pair = SpecialTokensTemplate(self._tokenizer.encode(_SAMPLE, _SAMPLE))
         self._words = WordCache(self._tokens_of_each) if reads_by_words(self._tokenizer) else None
+        self.vocabulary = Vocabulary(self._tokenizer, folder)
 
     def _tokens_of(self, text: str) -> tokenizers.Encoding:
         # encode_batch() drops the GIL: 200,000 characters in a thread stalled the event loop for 230 ms with encode(),
@@ -133,6 +135,25 @@ class Tokenizer:
         if len(tokens.ids) <= room:
             return Encoding(*self._single.apply(tokens.ids))
         return Encoding(*self._single.apply(tokens.ids[:room]), truncated_at=tokens.span(room - 1)[1])
+
+    def tokens(self, text: str) -> tuple[list[int], list[Span]]:
+        """A whole text's token ids, without special tokens, and the characters of each token."""
+        encoding = self._tokens_of(text)
+        return encoding.ids, encoding.offsets
+
+    def row(self, ids: list[int]) -> Encoding:
+        """A row with these token ids and the special tokens of one text."""
+        return Encoding(*self._single.apply(ids))
+
+    @property
+    def special_before(self) -> int:
+        """Number of special tokens before a text."""
+        return self._single.first
+
+    @property
+    def special_size(self) -> int:
+        """Number of special tokens before and after a text."""
+        return self._single.size
 
     def sentences(self, text: str, max_tokens: int) -> Sentences:
         """A text's sentences, each tokenized by itself, in as few rows of at most `max_tokens` as possible.

@@ -179,6 +179,39 @@ def reader_graph(path: Path, starts: Array, ends: Array) -> None:
     )
 
 
+def tagger_graph(path: Path, table: Array, *, border: int = 0) -> None:
+    """Logits [rows, tokens, labels]: each token's row of `table`. A token outside of it raises.
+
+    Tokens with fewer than `border` tokens between them and an end of the row, special tokens included, get the last
+    label.
+    """
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["each"]),
+        helper.make_node("CumSum", ["attention_mask", "tokens_axis"], ["until"]),
+        helper.make_node("ReduceSum", ["attention_mask", "tokens_axes"], ["length"], keepdims=1),
+        helper.make_node("Sub", ["until", "one"], ["before"]),
+        helper.make_node("Sub", ["length", "until"], ["after"]),
+        helper.make_node("Min", ["before", "after"], ["distance"]),
+        helper.make_node("Less", ["distance", "border"], ["near"]),
+        helper.make_node("Cast", ["near"], ["is_near"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["is_near", "last"], ["near_column"]),
+        helper.make_node("Mul", ["near_column", "last_label"], ["more"]),
+        helper.make_node("Add", ["each", "more"], ["logits"]),
+    ]
+    last_label = np.zeros(table.shape[1], dtype=np.float32)
+    last_label[-1] = 100
+    constants: dict[str, Array] = {
+        "table": table.astype(np.float32),
+        "tokens_axis": np.array(1),
+        "tokens_axes": np.array([1]),
+        "one": np.array(1),
+        "border": np.array(border),
+        "last": np.array([2]),
+        "last_label": last_label,
+    }
+    _save(path, nodes, _IDS, {"logits": ["rows", "tokens", table.shape[1]]}, constants)
+
+
 def encoder_graph(path: Path, vocabulary: int = len(VOCABULARY)) -> None:
     """The source's tokens as cross-attention caches: values one-hot, which are the hidden states too, keys the ids."""
     nodes = [
@@ -397,6 +430,27 @@ def reader(
     return folder
 
 
+def tagger(
+    folder: Path,
+    *,
+    table: Array | None = None,
+    border: int = 0,
+    tokenizer: tokenizers.Tokenizer | None = None,
+    **config: Any,
+) -> Path:
+    """Tags "paris" B-LOC, "capital" I-LOC, "strong" B-ORG and others O; "void" gives no number, "poison" raises."""
+    words = {"paris": (0, 8, 0, 0), "capital": (0, 0, 4, 0), "strong": (0, 0, 0, 2), "void": [np.nan] * 4}
+    facts = {
+        "architectures": ["ToyForTokenClassification"],
+        "id2label": {"0": "O", "1": "B-LOC", "2": "I-LOC", "3": "B-ORG"},
+        "max_position_embeddings": 64,
+        "pad_token_id": PAD,
+    }
+    folder = _folder(folder, facts | config, tokenizer)
+    tagger_graph(folder / "model.onnx", scores(words, 4)[:-1] if table is None else table, border=border)
+    return folder
+
+
 def summarizer(
     folder: Path,
     *,
@@ -515,4 +569,5 @@ def zoo(folder: Path, *, slow_turns: int = 0) -> Path:
     classifier(folder / "topics", problem_type="multi_label_classification")
     reader(folder / "reader")
     summarizer(folder / "writer")
+    tagger(folder / "tagger")
     return folder

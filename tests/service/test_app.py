@@ -82,7 +82,7 @@ def test_docs_ask_for_nothing_that_is_not_served_here(client: TestClient) -> Non
 
 def test_the_schema_names_every_route_and_error(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
-    for route in ("classify", "answer", "summarize"):
+    for route in ("classify", "answer", "summarize", "entities"):
         operation = paths[f"/v1/{route}"]["post"]
         assert {"200", "400", "404", "413", "415", "422", "429", "500", "503", "504"} <= set(operation["responses"])
         for status, response in operation["responses"].items():

@@ -8,15 +8,21 @@ import shutil
 from pathlib import Path
 
 import pytest
+import transformers
 
 from models.commands.recipes import evaluate as evaluate_command
 from models.custom.add import add_model
 from models.data.model_card import ARTIFACTS
 from models.data.rows import read_rows
+from models.data.rows_to_score import WrongRows
 from models.evaluation.evaluate import evaluate
 from models.graphs.quantize import QuantizationLoss
 from service.artifact import Artifact
+from service.tasks.parameters import EntitiesParameters
+from service.tasks.token_classification import TokenClassification
+from tests.models.taggers import make_tagger
 from tests.models.tiny import SENTENCES, make_model
+from tests.service.tasks.rounds import answered
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "torch.jit.TracerWarning")
@@ -48,6 +54,21 @@ def test_a_classifier_is_added_scored_and_summed(tmp_path: Path) -> None:
     assert hashlib.sha256((added / "model.onnx").read_bytes()).hexdigest() in "\n".join(listed)
     with pytest.raises(FileExistsError):
         add_model(str(tmp_path / "source"), added, data=None, tolerance=0.0)
+
+
+def test_a_tagger_is_added_and_not_scored(tmp_path: Path) -> None:
+    source = make_tagger("bert", tmp_path / "source")
+    added = add_model(str(source), tmp_path / "mine", data=None, tolerance=0.0)
+    task = TokenClassification(Artifact(added), batch_tokens=256, intra_op_threads=1)
+    result = answered(task, SENTENCES[0], EntitiesParameters(aggregation_strategy="none", ignore_labels=())).result
+    pipeline = transformers.pipeline("token-classification", model=str(source), device="cpu")
+    wanted = pipeline(SENTENCES[0], ignore_labels=[])
+    scores = [each.score for each in result.entities]
+    assert scores == pytest.approx([float(each["score"]) for each in wanted], abs=0.05)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "a film"}\n', encoding="utf-8")
+    with pytest.raises(WrongRows, match="no score for token-classification; add the model without --data"):
+        add_model(str(source), tmp_path / "other", data=rows, tolerance=0.0)
 
 
 def test_a_model_that_int8_spoils_leaves_nothing_behind(tmp_path: Path) -> None:

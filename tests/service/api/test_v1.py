@@ -16,7 +16,12 @@ from service.tasks.base import AnyTask
 LIMITS = BodyLimits(max_bytes=10_000, max_inputs=4, max_input_chars=1000)
 JSON = {"Content-Type": "application/json"}
 QUESTION = {"question": "the capital?", "context": "it is paris"}
-GOOD = {"classify": "a good film", "answer": QUESTION, "summarize": "paris is the capital"}
+GOOD = {
+    "classify": "a good film",
+    "answer": QUESTION,
+    "summarize": "paris is the capital",
+    "entities": "paris is the capital",
+}
 
 
 def post(client: TestClient, route: str, **body: Any) -> dict[str, Any]:
@@ -104,11 +109,14 @@ def test_parameters_reach_the_task(client: TestClient) -> None:
         "results"
     ]
     assert len(result["answers"]) == 2
+    (result,) = post(client, "entities", inputs="the paris", parameters={"aggregation_strategy": "none"})["results"]
+    (tag,) = result["entities"]
+    assert (tag["entity"], tag["index"], tag["word"], tag["start"], tag["end"]) == ("B-LOC", 2, "paris", 4, 9)
 
 
 # --- Refusals --------------------------------------------------------------------------------------------------------
 
-TEXT_ROUTES = ["classify", "summarize"]
+TEXT_ROUTES = ["classify", "summarize", "entities"]
 ROUTES = [*TEXT_ROUTES, "answer"]
 
 
@@ -191,7 +199,8 @@ def test_an_unknown_model(client: TestClient, route: str) -> None:
     status, word, sentence = refused(client, route, json.dumps({"inputs": GOOD[route], "model": "gpt"}).encode())
     assert (status, word) == (404, "ModelNotFound")
     assert "'gpt'" in sentence
-    assert {"classify": "moods, topics", "answer": "reader", "summarize": "writer"}[route] in sentence
+    served = {"classify": "moods, topics", "answer": "reader", "summarize": "writer", "entities": "tagger"}
+    assert served[route] in sentence
 
 
 @pytest.mark.parametrize("name", ["", "../moods", "moods\x00", "a" * 5000])

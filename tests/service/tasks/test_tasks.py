@@ -22,6 +22,7 @@ from tests.service import doubles
         ("BartForConditionalGeneration", "summarization"),
         ("T5ForConditionalGeneration", "summarization"),
         ("MarianMTModel", "summarization"),
+        ("BertForTokenClassification", "token-classification"),
     ],
 )
 def test_the_task_is_read_from_the_architecture(architecture: str, task: str) -> None:
