@@ -61,10 +61,24 @@ SUMMARIZE_EXAMPLES: dict[str, Example] = {
     },
 }
 
+EMBED_EXAMPLES: dict[str, Example] = {
+    "one text": {"value": {"inputs": "The library is open until 8 pm on weekdays."}},
+    "two queries": {
+        "value": {
+            "inputs": ["opening hours of the library", "how to return books"],
+            "parameters": {"prompt_name": "query", "normalize": True},
+        }
+    },
+    "a long text in parts, as bytes": {
+        "value": {"inputs": NOTICE, "parameters": {"long_text": "window", "encoding_format": "base64"}}
+    },
+}
+
 EXAMPLES: dict[str, dict[str, Example]] = {
     "classify": CLASSIFY_EXAMPLES,
     "answer": ANSWER_EXAMPLES,
     "summarize": SUMMARIZE_EXAMPLES,
+    "embed": EMBED_EXAMPLES,
 }
 """By the task's route."""
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from service.seq2seq.options import MAX_BEAMS
 
@@ -79,4 +88,57 @@ class SummarizeParameters(Strict):
     def _ordered(self) -> SummarizeParameters:
         if self.min_new_tokens and self.max_new_tokens and self.min_new_tokens > self.max_new_tokens:
             raise ValueError("min_new_tokens must not be above max_new_tokens")
+        return self
+
+
+LongText = Literal["truncate", "window", "error"]
+
+
+TokenId = Annotated[int, Field(ge=0, strict=True)]
+
+
+class TokenIds(RootModel[Annotated[tuple[TokenId, ...], Field(min_length=1)]]):
+    """Token ids of the model's own vocabulary, without special tokens."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _text_or_ids(value: object) -> str:
+    return "many" if isinstance(value, list | TokenIds) else "one"
+
+
+EmbedInput = Annotated[
+    Annotated[Text, Tag("one")] | Annotated[TokenIds, Tag("many")],
+    # One error of a wrong input, instead of one for each kind. Its message leaves out these tags, as those of "inputs".
+    Discriminator(_text_or_ids),
+]
+
+
+class EmbedParameters(Strict):
+    normalize: bool | None = Field(None, description="Scale the vector to length 1; as the model says if left out.")
+    prompt_name: str | None = Field(
+        None,
+        description='Prompt to put before the text, by its name, such as "query" or "document"; the model\'s default '
+        "prompt, if it has one, if left out.",
+    )
+    prompt: str | None = Field(None, description='Text to put before the text, instead of a named prompt; "" for none.')
+    dimensions: int | None = Field(
+        None,
+        ge=1,
+        description="Leading numbers of the vector to give, for models trained for it (Matryoshka); the shorter vector "
+        "is normalized again.",
+    )
+    encoding_format: Literal["float", "base64"] = Field(
+        "float", description="base64 gives the numbers' bytes, as little-endian float32."
+    )
+    long_text: LongText = Field(
+        "truncate",
+        description="What is done with a text longer than the model reads: truncate reads its beginning, window "
+        "averages the vectors of its parts, weighted by tokens, and error refuses it.",
+    )
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> EmbedParameters:
+        if self.prompt is not None and self.prompt_name is not None:
+            raise ValueError("send prompt or prompt_name, not both")
         return self

@@ -119,7 +119,8 @@ class Tokenizer:
     def _tokens_of_each(self, texts: list[str]) -> list[tokenizers.Encoding]:
         return list(self._tokenizer.encode_batch(texts, add_special_tokens=False))
 
-    def _tokens(self, text: str) -> Tokens:
+    def tokens(self, text: str) -> Tokens:
+        """A text's tokens."""
         if self._words is not None and len(text) <= _CHARS_BY_WORDS:
             ids, offsets = self._words.encode(text)
             return Tokens(ids, offsets.span)
@@ -128,11 +129,38 @@ class Tokenizer:
 
     def encode(self, text: str, max_tokens: int) -> Encoding:
         """One text in one row, cut at `max_tokens`, special tokens included."""
-        tokens = self._tokens(text)
+        return self.row(self.tokens(text), max_tokens)
+
+    def row(self, tokens: Tokens, max_tokens: int) -> Encoding:
+        """One text's tokens in one row, cut at `max_tokens`, special tokens included."""
         room = max_tokens - self._single.size
         if len(tokens.ids) <= room:
             return Encoding(*self._single.apply(tokens.ids))
         return Encoding(*self._single.apply(tokens.ids[:room]), truncated_at=tokens.span(room - 1)[1])
+
+    def row_tokens(self, tokens: Tokens) -> int:
+        """Length of the row that holds all of a text's tokens, special tokens included."""
+        return len(tokens.ids) + self._single.size
+
+    def split(self, tokens: Tokens, max_tokens: int, *, prefix: int = 0) -> list[tuple[Encoding, int]]:
+        """All of a text's tokens in as few rows as possible, equally long, each with the number of tokens it adds.
+
+        Rows are of at most `max_tokens`, special tokens included. Every row begins with the tokens that end within the
+        first `prefix` characters; a prefix that leaves less than half of a row for the rest is cut.
+        """
+        room = max_tokens - self._single.size
+        first = 0
+        while first < min(len(tokens.ids), room // 2) and tokens.span(first)[1] <= prefix:
+            first += 1
+        head, ids = tokens.ids[:first], tokens.ids[first:]
+        rows = max(1, -(-len(ids) // (room - first)))
+        size = max(1, -(-len(ids) // rows))
+        parts = [ids[begin : begin + size] for begin in range(0, max(1, len(ids)), size)]
+        return [(Encoding(*self._single.apply(head + part)), len(part)) for part in parts]
+
+    def prompt_size(self, prompt: str) -> int:
+        """Number of tokens at the beginning of a row that are of this prompt, special tokens before it included."""
+        return self._single.first + len(self.tokens(prompt).ids)
 
     def sentences(self, text: str, max_tokens: int) -> Sentences:
         """A text's sentences, each tokenized by itself, in as few rows of at most `max_tokens` as possible.
@@ -185,7 +213,7 @@ class Tokenizer:
         leaves less than half of a row for the context is cut. Returns the windows, and the character where the question
         was cut or None.
         """
-        query, text = self._tokens(question), self._tokens(context)
+        query, text = self.tokens(question), self.tokens(context)
         room = max_tokens - self._pair.size
         ids, cut_at = query.ids, None
         if len(ids) > room // 2:

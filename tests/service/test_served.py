@@ -434,7 +434,9 @@ def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path, settings: dict[
 def test_the_log_says_which_model_answers_what(zoo: Path) -> None:
     with served(models_dir=zoo, default_models="classify=topics") as server:
         log = "".join(server.log)
-    assert "answered: /v1/classify by topics, /v1/answer by reader, /v1/summarize by writer\n" in log
+    assert (
+        "answered: /v1/classify by topics, /v1/answer by reader, /v1/summarize by writer, /v1/embed by vectors\n" in log
+    )
 
 
 def test_nothing_but_the_run_time_dependencies_is_imported(zoo: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from service.api.body import BodyLimits
+from service.api.examples import EXAMPLES
 from service.api.schemas import response_schema
 from service.api.v1 import V1Dialect
 from service.tasks import TASKS
@@ -16,7 +18,7 @@ from service.tasks.base import AnyTask
 LIMITS = BodyLimits(max_bytes=10_000, max_inputs=4, max_input_chars=1000)
 JSON = {"Content-Type": "application/json"}
 QUESTION = {"question": "the capital?", "context": "it is paris"}
-GOOD = {"classify": "a good film", "answer": QUESTION, "summarize": "paris is the capital"}
+GOOD = {"classify": "a good film", "answer": QUESTION, "summarize": "paris is the capital", "embed": "paris"}
 
 
 def post(client: TestClient, route: str, **body: Any) -> dict[str, Any]:
@@ -106,9 +108,36 @@ def test_parameters_reach_the_task(client: TestClient) -> None:
     assert len(result["answers"]) == 2
 
 
+def test_embed(client: TestClient) -> None:
+    answer = post(client, "embed", inputs=["a good film", [10, 11]], parameters={"normalize": True})
+    text, ids = answer["results"]
+    assert set(text) == {"embedding", "windows", "truncated", "truncated_at"}
+    assert sum(number**2 for number in text["embedding"]) == pytest.approx(1)
+    assert len(text["embedding"]) == len(ids["embedding"]) == 4
+    assert answer["usage"] == {"input_tokens": 12, "output_tokens": 0}
+    (coded,) = post(client, "embed", inputs="a good film", parameters={"encoding_format": "base64"})["results"]
+    assert len(base64.b64decode(coded["embedding"])) == 16
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"inputs": [[]]}, "inputs.0: Tuple should have at least 1 item after validation, not 0."),
+        ({"inputs": [[1, "2"]]}, "inputs.0.1: Input should be a valid integer."),
+        ({"inputs": [[1, -2]]}, "inputs.0.1: Input should be greater than or equal to 0."),
+        ({"inputs": [[1, 10**9]]}, "The token id 1000000000 is not of this model, whose vocabulary is "),
+        ({"inputs": "a", "parameters": {"prompt": "b", "prompt_name": "c"}}, "parameters: send prompt or prompt_name"),
+    ],
+)
+def test_what_embed_refuses(client: TestClient, body: dict[str, Any], sentence: str) -> None:
+    status, word, said = refused(client, "embed", json.dumps(body).encode())
+    assert (status, word) == (422, "Validation")
+    assert said.startswith(sentence)
+
+
 # --- Refusals --------------------------------------------------------------------------------------------------------
 
-TEXT_ROUTES = ["classify", "summarize"]
+TEXT_ROUTES = ["classify", "summarize", "embed"]
 ROUTES = [*TEXT_ROUTES, "answer"]
 
 
@@ -191,7 +220,9 @@ def test_an_unknown_model(client: TestClient, route: str) -> None:
     status, word, sentence = refused(client, route, json.dumps({"inputs": GOOD[route], "model": "gpt"}).encode())
     assert (status, word) == (404, "ModelNotFound")
     assert "'gpt'" in sentence
-    assert {"classify": "moods, topics", "answer": "reader", "summarize": "writer"}[route] in sentence
+    assert {"classify": "moods, topics", "answer": "reader", "summarize": "writer", "embed": "vectors"}[
+        route
+    ] in sentence
 
 
 @pytest.mark.parametrize("name", ["", "../moods", "moods\x00", "a" * 5000])
@@ -313,6 +344,13 @@ def test_one_failing_input_fails_its_request_only(client: TestClient) -> None:
 def test_answers_are_what_the_schema_says_and_no_more(client: TestClient, task: type[AnyTask]) -> None:
     answer = post(client, task.route, inputs=[GOOD[task.route]])
     assert response_schema(task).model_validate_json(json.dumps(answer), strict=True).model_dump() == answer
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.route)
+def test_examples_run_as_they_stand(client: TestClient, task: type[AnyTask]) -> None:
+    for name, example in EXAMPLES.get(task.route, {}).items():
+        response = client.post(f"/v1/{task.route}", json=example.get("value"))
+        assert response.status_code == 200, name
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.route)

@@ -39,7 +39,10 @@ def test_the_setting_chooses_who_answers_when_none_is_named(zoo: Path) -> None:
     assert loaded.find("classify", None) is loaded.models["topics"]
     assert loaded.find("classify", "moods") is loaded.models["moods"]
     assert (loaded.default("answer"), loaded.default("none")) == ("reader", None)
-    assert loaded.default_plan() == "/v1/classify by topics, /v1/answer by reader, /v1/summarize by writer"
+    assert (
+        loaded.default_plan()
+        == "/v1/classify by topics, /v1/answer by reader, /v1/summarize by writer, /v1/embed by vectors"
+    )
 
 
 def test_a_folder_that_is_added_does_not_change_who_answers(tmp_path: Path) -> None:
