@@ -17,6 +17,7 @@ from models.errors import WorkshopError
 from models.graphs.fuse.inputs import end_token
 from models.graphs.graph import Graph
 from models.graphs.quantize.comparison import open_graph, random_feed
+from models.graphs.sentence_files import copy_sentence_files
 from models.graphs.shapes import settle_shapes
 from models.graphs.split import split_seq2seq
 from service.text.marian import marian_tokenizer
@@ -25,6 +26,7 @@ OPTIMUM_TASKS = {
     "text-classification": "text-classification",
     "question-answering": "question-answering",
     "summarization": "text2text-generation-with-past",
+    "feature-extraction": "feature-extraction",
 }
 
 
@@ -91,8 +93,15 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
             warnings.simplefilter("ignore")
             # No post-processing: it would merge the decoders into a file nobody reads.
             try:
+                # Of a folder of sentence-transformers the encoder, not a graph that pools: the service does that.
                 main_export(
-                    source, written, task=optimum_task, framework="pt", do_validation=False, no_post_process=True
+                    source,
+                    written,
+                    task=optimum_task,
+                    framework="pt",
+                    library_name="transformers",
+                    do_validation=False,
+                    no_post_process=True,
                 )
             except (KeyError, ValueError) as error:
                 raise ExportError(f"{source}: Optimum cannot export it: {str(error).partition(chr(10))[0]}") from error
@@ -103,6 +112,8 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
             settle_shapes(graph)
             graph.save(out / "model.onnx")
             _check(written / "model.onnx", out / "model.onnx", AutoConfig.from_pretrained(source).vocab_size)
+        if task == "feature-extraction":
+            copy_sentence_files(source, out)
         if (written / "generation_config.json").is_file():
             shutil.copy(written / "generation_config.json", out)
     config = AutoConfig.from_pretrained(source)
