@@ -20,6 +20,7 @@ from models.graphs.quantize.comparison import open_graph, random_feed
 from models.graphs.sentence_files import copy_sentence_files
 from models.graphs.shapes import settle_shapes
 from models.graphs.split import split_seq2seq
+from service.artifact import Artifact
 from service.text.marian import marian_tokenizer
 
 OPTIMUM_TASKS = {
@@ -65,12 +66,12 @@ def _check(optimum: Path, out: Path, vocabulary: int) -> None:
             raise ExportError(f"{value.name} differs between Optimum's graph and the one whose shapes are settled")
 
 
-def _max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The longest input, in tokens, by the position table and by what the tokenizer was saved with."""
+def _max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, limit: int | None) -> int:
+    """The longest input, in tokens, by the position table and by `limit`, or else what the tokenizer was saved with."""
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.pad_token_id + 1  # Positions are counted from the padding id on.
-    return min(int(positions), int(tokenizer.model_max_length))
+    return min(int(positions), limit or int(tokenizer.model_max_length))
 
 
 def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, object] | None = None) -> Path:
@@ -122,7 +123,7 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
     facts["shoal"] = {
         "task": task,
         "precision": "fp32",
-        "max_tokens": _max_tokens(config, tokenizer),
+        "max_tokens": _max_tokens(config, tokenizer, Artifact(out).sentence_config.get("max_seq_length")),
         **facts.get("shoal", {}),
         **(serving or {}),
     }

@@ -15,6 +15,9 @@ CLASSIFY_EXAMPLES: dict[str, Example] = {
             "parameters": {"top_k": 1},
         }
     },
+    "two texts that are read together": {
+        "value": {"inputs": {"text": "Is the soup good?", "text_pair": "It was cold when it came."}}
+    },
 }
 
 NOTICE = (

@@ -18,7 +18,7 @@ from service.runtime.session import Array
 from service.scheduling.job import ModelInput
 from service.tasks.base import Result, Rounds, TaskResult
 from service.tasks.dense import load_dense
-from service.tasks.parameters import EmbedInput, EmbedParameters, TokenIds
+from service.tasks.parameters import EmbedParameters, TextOrIds, TokenIds
 from service.tasks.sentence_modules import sentence_modules, unit
 from service.text.tokenizer import Encoding, Tokenizer, Tokens
 
@@ -66,7 +66,7 @@ class Embedding:
     heads: ClassVar[tuple[str, ...]] = ()  # encoders without a head
     encoder_decoder: ClassVar[bool] = False
     description: ClassVar[str] = "Turn one text or several into vectors, by which they can be compared and searched."
-    item_type: ClassVar[Any] = EmbedInput
+    item_type: ClassVar[Any] = TextOrIds
     parameters_type: ClassVar[type[BaseModel]] = EmbedParameters
     result_type: ClassVar[type[Result]] = EmbeddingResult
     labels: ClassVar[Sequence[str]] = ()

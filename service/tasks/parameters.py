@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -34,8 +34,36 @@ class Question(Strict):
     context: Text
 
 
+class TextPair(Strict):
+    """Two texts that are read together, such as a premise and a hypothesis."""
+
+    text: Text
+    text_pair: Text
+
+
+def _text_or_pair(value: object) -> str | None:
+    if isinstance(value, str):
+        return "(text)"
+    return "(pair)" if isinstance(value, dict | TextPair) else None
+
+
+TextOrPair: TypeAlias = Annotated[
+    Annotated[Text, Tag("(text)")] | Annotated[TextPair, Tag("(pair)")],
+    Discriminator(
+        _text_or_pair,
+        custom_error_type="text_or_pair",
+        custom_error_message='Input should be a text, or two as {"text": ..., "text_pair": ...}',
+    ),
+]
+"""One text, or two that are read together."""
+
+
 class ClassifyParameters(Strict):
     top_k: int | None = Field(None, ge=1, description="Labels to give, best first; all if left out.")
+    threshold: float | None = Field(
+        None,
+        description="Leave labels below this score out of `scores`; `label` and `score` are always the best one's.",
+    )
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
         None,
         description="From logits to scores; if left out softmax, sigmoid where several labels may hold or there is "
@@ -104,14 +132,14 @@ class TokenIds(RootModel[Annotated[tuple[TokenId, ...], Field(min_length=1)]]):
 
 
 def _text_or_ids(value: object) -> str:
-    return "many" if isinstance(value, list | TokenIds) else "one"
+    return "(ids)" if isinstance(value, list | TokenIds) else "(text)"
 
 
-EmbedInput = Annotated[
-    Annotated[Text, Tag("one")] | Annotated[TokenIds, Tag("many")],
-    # One error of a wrong input, instead of one for each kind. Its message leaves out these tags, as those of "inputs".
+TextOrIds: TypeAlias = Annotated[
+    Annotated[Text, Tag("(text)")] | Annotated[TokenIds, Tag("(ids)")],
     Discriminator(_text_or_ids),
 ]
+"""A text, or its token ids."""
 
 
 class EmbedParameters(Strict):

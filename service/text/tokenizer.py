@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tokenizers
 
-from service.errors import ArtifactError
+from service.errors import ArtifactError, InvalidInput
 from service.text.marian import marian_tokenizer
 from service.text.sentences import Span, fit, pack, sentence_spans
 from service.text.special_tokens import SpecialTokensTemplate
@@ -42,6 +42,20 @@ class Tokens:
     ids: list[int]
     span: Callable[[int], Span]
     """Gives the characters of the token with a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A row with two texts."""
+
+    encoding: Encoding
+    truncated_at: tuple[int | None, int | None]
+    """Character of each text where the row ends; None if the row holds all of it."""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the row lacks an end of one of the texts."""
+        return self.truncated_at != (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,22 @@ class Sentences:
     passages: list[Passage]
 
 
+def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens remain of two texts of so many, which are more than `room` together."""
+    shorter, longer = sorted((first, second))
+    longer = max(shorter, room - shorter)
+    if shorter + longer > room:
+        shorter, longer = room // 2, room - room // 2
+    return (shorter, longer) if first <= second else (longer, shorter)
+
+
+def _cut_at(tokens: Tokens, size: int) -> int | None:
+    """Character where a text's first `size` tokens end, None if that is all of them."""
+    if size == len(tokens.ids):
+        return None
+    return tokens.span(size - 1)[1] if size else 0
+
+
 def _load(folder: Path) -> tokenizers.Tokenizer:
     path = folder / "tokenizer.json"
     if not path.is_file() and (folder / "source.spm").is_file():
@@ -120,7 +150,7 @@ class Tokenizer:
         return list(self._tokenizer.encode_batch(texts, add_special_tokens=False))
 
     def tokens(self, text: str) -> Tokens:
-        """A text's tokens."""
+        """All tokens of a text, without special tokens."""
         if self._words is not None and len(text) <= _CHARS_BY_WORDS:
             ids, offsets = self._words.encode(text)
             return Tokens(ids, offsets.span)
@@ -161,6 +191,25 @@ class Tokenizer:
     def prompt_size(self, prompt: str) -> int:
         """Number of tokens at the beginning of a row that are of this prompt, special tokens before it included."""
         return self._single.first + len(self.tokens(prompt).ids)
+
+    def pair(self, first: Tokens, second: Tokens, max_tokens: int, *, keep_second: bool = False) -> Pair:
+        """Two texts in one row, cut at `max_tokens`, special tokens included.
+
+        The longer text is cut first, then both alike (transformers' longest_first); with `keep_second` only the first
+        is (only_first). Raises InvalidInput if that leaves no token of it.
+        """
+        room = max_tokens - self._pair.size
+        sizes = len(first.ids), len(second.ids)
+        if sum(sizes) > room:
+            sizes = (room - sizes[1], sizes[1]) if keep_second else _longest_first(*sizes, room)
+            if sizes[0] <= 0:
+                raise InvalidInput(
+                    f"The second text is {sizes[1]} tokens and a row of this model holds {room}; shorten it."
+                )
+        return Pair(
+            Encoding(*self._pair.apply(first.ids[: sizes[0]], second.ids[: sizes[1]])),
+            (_cut_at(first, sizes[0]), _cut_at(second, sizes[1])),
+        )
 
     def sentences(self, text: str, max_tokens: int) -> Sentences:
         """A text's sentences, each tokenized by itself, in as few rows of at most `max_tokens` as possible.

@@ -135,6 +135,16 @@ def test_what_embed_refuses(client: TestClient, body: dict[str, Any], sentence: 
     assert said.startswith(sentence)
 
 
+def test_pairs_and_texts_may_be_mixed(client: TestClient) -> None:
+    pair = {"text": "good film", "text_pair": "bad"}
+    answer = post(client, "classify", inputs=[pair, "good"])
+    assert answer["results"][0] == post(client, "classify", inputs=pair)["results"][0]
+    assert answer["results"][1] == post(client, "classify", inputs="good")["results"][0]
+    long = {"text": "good " * 150, "text_pair": "bad"}
+    (result,) = post(client, "classify", inputs=long)["results"]
+    assert result["truncated_at"] == {"text": 5 * 124 - 1, "text_pair": None}
+
+
 # --- Refusals --------------------------------------------------------------------------------------------------------
 
 TEXT_ROUTES = ["classify", "summarize", "embed"]
@@ -148,6 +158,29 @@ def test_empty_and_blank_texts(client: TestClient, route: str, inputs: Any) -> N
     assert (status, word) == (422, "Validation")
     place = "inputs.1" if isinstance(inputs, list) else "inputs"
     assert sentence.startswith(f"{place}: ")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ([{"text": "a"}], "inputs.0.text_pair: Field required."),
+        ({"text": "a"}, "inputs.text_pair: Field required."),
+        (["a", {"text": "a", "text_pair": " "}], "inputs.1.text_pair: The text is empty or blank."),
+        ({"text": 5, "text_pair": "a"}, "inputs.text: Input should be a valid string."),
+        (
+            {"text": "a", "text_pair": "b", "one": 1},
+            "inputs.one: There is no such field; see /docs for those there are.",
+        ),
+        (
+            [["a", "b"]],
+            'inputs.0: Input should be a text, or two as {"text": ..., "text_pair": ...}.',
+        ),
+        (5, 'inputs: Input should be a text, or two as {"text": ..., "text_pair": ...}.'),
+    ],
+)
+def test_wrong_pairs(client: TestClient, inputs: Any, sentence: str) -> None:
+    status, word, said = refused(client, "classify", json.dumps({"inputs": inputs}).encode())
+    assert (status, word, said) == (422, "Validation", sentence)
 
 
 @pytest.mark.parametrize("route", ROUTES)

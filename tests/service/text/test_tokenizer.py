@@ -9,7 +9,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import ArtifactError
+from service.errors import ArtifactError, InvalidInput
 from service.text.tokenizer import Tokenizer, Tokens, Window
 from tests.service import doubles
 
@@ -160,6 +160,36 @@ def test_a_text_too_long_for_the_word_cache_gives_the_same_tokens(word_piece: To
     whole = word_piece.tokens(text)
     assert whole.ids == halves[0].ids + halves[1].ids
     assert whole.span(7) == halves[0].span(7)
+
+
+# --- Two texts in a row ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["longest_first", "only_first"])
+@settings(deadline=None, max_examples=150)
+@given(first=TEXTS, second=TEXTS, max_tokens=st.integers(8, 40))
+def test_a_pair_is_cut_as_the_library_cuts_it(
+    tokenizer: Tokenizer, strategy: str, first: str, second: str, max_tokens: int
+) -> None:
+    library = tokenizers.Tokenizer.from_str(tokenizer._tokenizer.to_str())
+    library.enable_truncation(max_tokens, strategy=strategy)
+    tokens = tokenizer.tokens(first), tokenizer.tokens(second)
+    room = max_tokens - library.num_special_tokens_to_add(is_pair=True)
+    left = room - len(tokens[1].ids)
+    if strategy == "only_first" and left <= 0 and len(tokens[0].ids) > left:
+        with pytest.raises(InvalidInput, match="shorten it"):
+            tokenizer.pair(*tokens, max_tokens, keep_second=True)
+        return
+    wanted = library.encode(first, second)
+    pair = tokenizer.pair(*tokens, max_tokens, keep_second=strategy == "only_first")
+    assert pair.encoding.ids.tolist() == wanted.ids
+    assert pair.encoding.type_ids.tolist() == wanted.type_ids
+    for number, (text, all_of_it, cut_at) in enumerate(zip((first, second), tokens, pair.truncated_at, strict=True)):
+        kept = wanted.sequence_ids.count(number)
+        assert (cut_at is None) == (kept == len(all_of_it.ids))
+        if cut_at is not None:
+            assert tokenizer.tokens(text).span(kept - 1)[1] == cut_at
+    assert pair.truncated == (len(library.encode(first, second).overflowing) > 0)
 
 
 # --- A question and windows of its context ---------------------------------------------------------------------------
