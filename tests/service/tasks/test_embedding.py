@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,11 @@ def test_dense_layers(tmp_path: Path) -> None:
     assert task.dimensions == 2
     wanted = weight @ states("paris").mean(axis=0) + [0.5, -1]
     assert embed(task, "paris") == pytest.approx(unit(wanted), abs=1e-6)
+    config = json.loads((folder / "2_Dense" / "config.json").read_text(encoding="utf-8"))
+    del config["activation_function"]
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    task = Embedding(Artifact(folder), batch_tokens=256, intra_op_threads=1)
+    assert embed(task, "paris", normalize=False) == pytest.approx(np.tanh(wanted), abs=1e-6)
     doubles.dense(folder / "2_Dense", weight, np.array([0.5, -1], "<f4"), activation="torch.nn.SELU")
     with pytest.raises(ArtifactError, match=r"served are dense layers on vectors of texts, with Identity, Tanh, ReLU"):
         Embedding(Artifact(folder), batch_tokens=256, intra_op_threads=1)
@@ -133,6 +139,20 @@ def test_folders_that_cannot_be_served(tmp_path: Path, options: dict[str, Any], 
 def test_a_folder_of_sentence_transformers_embeds_whatever_its_head_is_called(tmp_path: Path) -> None:
     masked = Artifact(doubles.embedder(tmp_path, modules=["Pooling"], pooling=MEAN, architectures=["ToyForMaskedLM"]))
     assert task_of(masked) is Embedding
+
+
+def test_a_folder_may_ask_for_lower_case(tmp_path: Path) -> None:
+    folder = doubles.embedder(tmp_path)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["normalizer"]["lowercase"] = False
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    vectors = []
+    for lower_case in ("false", "true"):
+        (folder / "sentence_bert_config.json").write_text(f'{{"do_lower_case": {lower_case}}}', encoding="utf-8")
+        task = Embedding(Artifact(folder), batch_tokens=256, intra_op_threads=1)
+        vectors.append([embed(task, text) for text in ("paris", "PARIS")])
+    (small, large), (lowered, same) = vectors
+    assert small == lowered == same != large
 
 
 def test_the_limit_of_sentence_transformers_counts_instead_of_the_tokenizers(tmp_path: Path) -> None:
