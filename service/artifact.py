@@ -32,16 +32,22 @@ _NO_MODELS = ("lost+found", "__pycache__")
 _POSITIONS_FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, empty where there is no file; raises ArtifactError for anything else."""
+    value = _read(path, {})
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path}: not a JSON object")
+    return value
+
+
+def _read(path: Path, default: object) -> Any:
+    """What a JSON file holds, `default` where there is no file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default
     except OSError as error:
         raise ArtifactError(f"{path}: it cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise ArtifactError(f"{path}: not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise ArtifactError(f"{path}: not a JSON object")
-    return value
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,12 @@ class Artifact:
             cached = (self.folder / "snapshots").is_dir()
             hint = "; it is from the Hub's cache, where models are under snapshots/" if cached else ""
             raise ArtifactError(f"{self.folder}: no config.json{hint}")
-        return _read_json(self.folder / "config.json")
+        return read_json(self.folder / "config.json")
 
     @cached_property
     def generation_config(self) -> dict[str, Any]:
         """generation_config.json over config.json's own defaults, as transformers reads them."""
-        return {**self.config, **_read_json(self.folder / "generation_config.json")}
+        return {**self.config, **read_json(self.folder / "generation_config.json")}
 
     @cached_property
     def serving(self) -> dict[str, Any]:
@@ -76,7 +82,7 @@ class Artifact:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """metrics.json as the workshop's `evaluate` wrote it, empty if there is none."""
-        return _read_json(self.folder / "metrics.json")
+        return read_json(self.folder / "metrics.json")
 
     @cached_property
     def score(self) -> dict[str, float]:
@@ -184,9 +190,33 @@ class Artifact:
         positions = self.config.get("max_position_embeddings") or self.config.get("n_positions")
         if positions and self.config.get("model_type") in _POSITIONS_FROM_PADDING:
             positions -= self.config.get("pad_token_id", 1) + 1
-        tokenizer = _read_json(self.folder / "tokenizer_config.json").get("model_max_length")
+        tokenizer = read_json(self.folder / "tokenizer_config.json").get("model_max_length")
+        # sentence-transformers' own limit replaces the tokenizer's, mostly by a lower one.
+        tokenizer = self.sentence_config.get("max_seq_length") or tokenizer
         limits = [int(limit) for limit in (positions, tokenizer) if limit and limit < _UNLIMITED_TOKENS]
         return min(limits, default=_DEFAULT_MAX_TOKENS)
+
+    @cached_property
+    def sentence_modules(self) -> list[dict[str, Any]]:
+        """sentence-transformers' modules.json: what makes a vector of a text, in order; empty if there is none.
+
+        Raises ArtifactError for a file that is none.
+        """
+        modules = _read(self.folder / "modules.json", [])
+        if not isinstance(modules, list) or not all(isinstance(each, dict) for each in modules):
+            raise ArtifactError(f"{self.folder / 'modules.json'}: not a list of modules")
+        return modules
+
+    @property
+    def embeds(self) -> bool:
+        """Whether sentence-transformers makes one vector of a text with it, whatever head its architecture names."""
+        return any(str(each.get("type")).endswith(".Pooling") for each in self.sentence_modules)
+
+    @cached_property
+    def sentence_config(self) -> dict[str, Any]:
+        """sentence-transformers' settings of the encoder, empty if there are none."""
+        paths = sorted(self.folder.glob("sentence_*_config.json"))  # its middle is "bert" or an older model's name
+        return read_json(paths[0]) if paths else {}
 
     @cached_property
     def _files(self) -> dict[Path, OnnxFile]:

@@ -10,6 +10,7 @@ from typer import Argument, Option
 from models.custom.model_name import folder_for
 from models.custom.source import check_source
 from models.data.rows_to_score import rows_to_score
+from service.artifact import Artifact
 from service.tasks import task_for
 
 
@@ -27,7 +28,9 @@ def add(
     target = folder_for(name)
     config = check_source(source)
     if data is not None and config is not None:
-        rows_to_score(data, task_for(config, source).name, config)  # before minutes go by
+        rows_to_score(
+            data, task_for(config, source, embeds=Artifact(Path(source)).embeds).name, config
+        )  # before minutes go by
     from models.custom.add import add_model
 
     print(f"artifact: {add_model(source, target, data=data, tolerance=tolerance)}")

@@ -15,6 +15,7 @@ from models.errors import NameTaken
 from models.evaluation.evaluate import quantize_scored
 from models.graphs.export import export_model
 from models.graphs.quantize import quantize_artifact
+from models.graphs.sentence_files import embeds
 from service.tasks import task_for
 
 # What a user's rows are scored by, and may lose, where no recipe says.
@@ -35,7 +36,7 @@ def add_model(source: str, target: Path, *, data: Path | None, tolerance: float)
     if target.exists():
         raise NameTaken(f"{target} is there already; take another --name or remove it")
     config = _config(source)
-    task = task_for(config, source).name
+    task = task_for(config, source, embeds=embeds(source)).name
     rows = rows_to_score(data, task, config) if data is not None else []
     metrics: dict[str, Any] = {"score": {}, "data": "none"}
     with TemporaryDirectory() as scratch:

@@ -22,8 +22,8 @@ def finish_artifact(folder: Path, metrics: dict[str, Any], card: str) -> None:
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
     lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-        for path in sorted(folder.iterdir())
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n"
+        for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != _SUMS
     ]
     (folder / _SUMS).write_text("".join(lines), encoding="utf-8")

@@ -24,6 +24,8 @@ def rows_to_score(data: Path, task: str, config: dict[str, Any]) -> list[Row]:
 
     `config` is the model's config.json. Raises WrongRows, UnreadableRows, UnclearTable.
     """
+    if task != "text-classification" and task not in _FIELDS:
+        raise WrongRows(f"models for {task} are not scored; add this one without --data")
     rows = read_table(data)
     if not rows:
         raise WrongRows(f"{data}: no rows to score on")

@@ -17,8 +17,10 @@ from models.errors import WorkshopError
 from models.graphs.fuse.inputs import end_token
 from models.graphs.graph import Graph
 from models.graphs.quantize.comparison import open_graph, random_feed
+from models.graphs.sentence_files import copy_sentence_files
 from models.graphs.shapes import settle_shapes
 from models.graphs.split import split_seq2seq
+from service.artifact import Artifact
 from service.text.marian import marian_tokenizer
 
 OPTIMUM_TASKS = {
@@ -26,6 +28,7 @@ OPTIMUM_TASKS = {
     "token-classification": "token-classification",
     "question-answering": "question-answering",
     "summarization": "text2text-generation-with-past",
+    "feature-extraction": "feature-extraction",
 }
 
 
@@ -64,12 +67,12 @@ def _check(optimum: Path, out: Path, vocabulary: int) -> None:
             raise ExportError(f"{value.name} differs between Optimum's graph and the one whose shapes are settled")
 
 
-def _max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The longest input, in tokens, by the position table and by what the tokenizer was saved with."""
+def _max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, limit: int | None) -> int:
+    """The longest input, in tokens, by the position table and by `limit`, or else what the tokenizer was saved with."""
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.pad_token_id + 1  # Positions are counted from the padding id on.
-    return min(int(positions), int(tokenizer.model_max_length))
+    return min(int(positions), limit or int(tokenizer.model_max_length))
 
 
 def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, object] | None = None) -> Path:
@@ -92,8 +95,15 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
             warnings.simplefilter("ignore")
             # No post-processing: it would merge the decoders into a file nobody reads.
             try:
+                # Of a folder of sentence-transformers the encoder, not a graph that pools: the service does that.
                 main_export(
-                    source, written, task=optimum_task, framework="pt", do_validation=False, no_post_process=True
+                    source,
+                    written,
+                    task=optimum_task,
+                    framework="pt",
+                    library_name="transformers",
+                    do_validation=False,
+                    no_post_process=True,
                 )
             except (KeyError, ValueError) as error:
                 raise ExportError(f"{source}: Optimum cannot export it: {str(error).partition(chr(10))[0]}") from error
@@ -104,6 +114,8 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
             settle_shapes(graph)
             graph.save(out / "model.onnx")
             _check(written / "model.onnx", out / "model.onnx", AutoConfig.from_pretrained(source).vocab_size)
+        if task == "feature-extraction":
+            copy_sentence_files(source, out)
         if (written / "generation_config.json").is_file():
             shutil.copy(written / "generation_config.json", out)
     config = AutoConfig.from_pretrained(source)
@@ -112,7 +124,7 @@ def export_model(source: str, out: Path, task: str, *, serving: Mapping[str, obj
     facts["shoal"] = {
         "task": task,
         "precision": "fp32",
-        "max_tokens": _max_tokens(config, tokenizer),
+        "max_tokens": _max_tokens(config, tokenizer, Artifact(out).sentence_config.get("max_seq_length")),
         **facts.get("shoal", {}),
         **(serving or {}),
     }

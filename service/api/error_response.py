@@ -12,6 +12,8 @@ from service.errors import InvalidInput, ServiceError
 from service.metrics import REFUSALS
 
 _LONGEST_PATH = 200
+_TAGS = ("(one)", "(many)", "(text)", "(pair)", "(ids)")
+"""Members of unions, which pydantic names in the place of an error and which are no fields."""
 _CODES = {
     401: "Unauthorized",
     403: "Forbidden",
@@ -51,7 +53,7 @@ def validation_error(errors: Sequence[Mapping[str, Any]]) -> InvalidInput:
 
 def _sentence(first: Mapping[str, Any], count: int) -> str:
     """With the field's path: `inputs.0.question: Field required.`"""
-    path = ".".join(str(part) for part in first["loc"] if part not in ("one", "many"))
+    path = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
     path = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"  # a field's name is the client's own text
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "string_pattern_mismatch":

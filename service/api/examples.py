@@ -15,6 +15,9 @@ CLASSIFY_EXAMPLES: dict[str, Example] = {
             "parameters": {"top_k": 1},
         }
     },
+    "two texts that are read together": {
+        "value": {"inputs": {"text": "Is the soup good?", "text_pair": "It was cold when it came."}}
+    },
 }
 
 NOTICE = (
@@ -66,11 +69,25 @@ ENTITIES_EXAMPLES: dict[str, Example] = {
     "entities of whole words": {"value": {"inputs": NOTICE, "parameters": {"aggregation_strategy": "average"}}},
 }
 
+EMBED_EXAMPLES: dict[str, Example] = {
+    "one text": {"value": {"inputs": "The library is open until 8 pm on weekdays."}},
+    "two queries": {
+        "value": {
+            "inputs": ["opening hours of the library", "how to return books"],
+            "parameters": {"prompt_name": "query", "normalize": True},
+        }
+    },
+    "a long text in parts, as bytes": {
+        "value": {"inputs": NOTICE, "parameters": {"long_text": "window", "encoding_format": "base64"}}
+    },
+}
+
 EXAMPLES: dict[str, dict[str, Example]] = {
     "classify": CLASSIFY_EXAMPLES,
     "answer": ANSWER_EXAMPLES,
     "summarize": SUMMARIZE_EXAMPLES,
     "entities": ENTITIES_EXAMPLES,
+    "embed": EMBED_EXAMPLES,
 }
 """By the task's route."""
 

@@ -52,14 +52,14 @@ class InferenceResponse(BaseModel, Generic[ResultT]):
 
 
 def _one_or_many(value: object) -> str:
-    return "many" if isinstance(value, list) else "one"
+    return "(many)" if isinstance(value, list) else "(one)"
 
 
 def request_schema(task: type[AnyTask]) -> type[InferenceRequest]:
     """The request body of a task, named after its route."""
     item: Any = Text if task.item_type is str else task.item_type  # a type made at run time
     inputs = Annotated[
-        Annotated[item, Tag("one")] | Annotated[list[item], Field(min_length=1, fail_fast=True), Tag("many")],
+        Annotated[item, Tag("(one)")] | Annotated[list[item], Field(min_length=1, fail_fast=True), Tag("(many)")],
         # One error of a wrong input, instead of one for each member of the union.
         Discriminator(_one_or_many),
     ]

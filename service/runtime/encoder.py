@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar, cast
@@ -118,20 +118,35 @@ class EncoderModel:
 
     max_batch_rows = math.inf
 
-    def __init__(self, artifact: Artifact, *, outputs: OutputAxes, batch_tokens: int, intra_op_threads: int) -> None:
-        """Raises ArtifactError if the artifact has no encoder's graph, or one that does not give `outputs`."""
-        self._per_token = {name: axes[:1] == (TOKENS,) for name, axes in outputs.items()}
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        outputs: OutputAxes | Sequence[OutputAxes],
+        batch_tokens: int,
+        intra_op_threads: int,
+    ) -> None:
+        """`outputs` may be several choices: the first that the graph gives is taken, else the last is wanted.
+
+        Raises ArtifactError if the artifact has no encoder's graph, or one that does not give `outputs`.
+        """
         pad_id = int(artifact.config.get("pad_token_id") or 0)
 
         def run(session: Session, encodings: list[Encoding]) -> dict[str, Array]:
-            return session.run_arrays(pad(encodings, pad_id))
+            return session.run_arrays(pad(encodings, pad_id), self.outputs)
 
         self._encoder = Encoder(
             artifact.encoder_graph, artifact, run, batch_tokens=batch_tokens, intra_op_threads=intra_op_threads
         )
         self.cost = self._encoder.cost
         self.warm_up = self._encoder.warm_up
-        self.sizes = self._check(artifact, outputs, pad_id)
+        given = self._encoder.single_thread.outputs
+        choices = [outputs] if isinstance(outputs, Mapping) else outputs
+        chosen = next((each for each in choices if set(each) <= set(given)), choices[-1])
+        self.outputs = list(chosen)
+        """Names of the outputs that rows have."""
+        self._per_token = {name: axes[:1] == (TOKENS,) for name, axes in chosen.items()}
+        self.sizes = self._check(artifact, chosen, pad_id)
         """Sizes of the outputs' named axes, such as "labels"."""
 
     def _check(self, artifact: Artifact, outputs: OutputAxes, pad_id: int) -> dict[str, int]:

@@ -77,7 +77,7 @@ class Task(Protocol[ItemT_contra, ParametersT_contra, ResultT_co]):
     """Whether it serves encoder-decoders only: other models have heads of the same names."""
     description: ClassVar[str]
     """A sentence or two for the API documentation."""
-    item_type: ClassVar[type]
+    item_type: ClassVar[Any]
     """What pydantic validates one input by."""
     parameters_type: ClassVar[type[BaseModel]]
     """All fields have defaults."""

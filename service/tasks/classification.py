@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
@@ -15,7 +15,7 @@ from service.runtime.encoder import EncoderModel, OutputAxes, output_arrays
 from service.runtime.session import Array
 from service.scheduling.job import ModelInput
 from service.tasks.base import Result, Rounds, TaskResult
-from service.tasks.parameters import ClassifyParameters
+from service.tasks.parameters import ClassifyParameters, TextOrPair, TextPair
 from service.text.tokenizer import Encoding, Tokenizer
 
 Function = Literal["softmax", "sigmoid", "none"]
@@ -61,18 +61,26 @@ class LabelScore(Result):
 
 
 @dataclass(frozen=True, slots=True)
+class PairCut(Result):
+    """Characters of two texts where reading stopped, null for one that was read to its end."""
+
+    text: int | None
+    text_pair: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ClassificationResult(Result):
-    """The labels of a text."""
+    """The labels of a text or of two."""
 
     label: str
     """The best label."""
     score: float
     scores: list[LabelScore]
-    """The top_k labels, best first."""
+    """The top_k labels that reach the threshold, best first."""
     truncated: bool
     """Whether the model read less than the whole input."""
-    truncated_at: int | None
-    """Character where reading stopped, null when all was read."""
+    truncated_at: int | PairCut | None
+    """Character where reading stopped, null when all was read; of two texts, that of each."""
 
 
 class Classification:
@@ -83,8 +91,8 @@ class Classification:
     heads: ClassVar[tuple[str, ...]] = ("ForSequenceClassification",)
     encoder_decoder: ClassVar[bool] = False
     outputs: ClassVar[OutputAxes] = {"logits": ("labels",)}
-    description: ClassVar[str] = "Score the labels of one text or several."
-    item_type: ClassVar[type] = str
+    description: ClassVar[str] = "Score the labels of one text or several, or of pairs of texts that are read together."
+    item_type: ClassVar[Any] = TextOrPair
     parameters_type: ClassVar[type[BaseModel]] = ClassifyParameters
     result_type: ClassVar[type[Result]] = ClassificationResult
 
@@ -97,18 +105,27 @@ class Classification:
         self._max_tokens = artifact.max_tokens
         self._function = default_function(artifact, len(self.labels))
 
-    def texts(self, item: str) -> Sequence[str]:
-        return (item,)
+    def texts(self, item: str | TextPair) -> Sequence[str]:
+        return (item,) if isinstance(item, str) else (item.text, item.text_pair)
 
-    def run(self, item: str, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
-        """The labels of one text, in one round."""
-        encoding = self._tokenizer.encode(item, self._max_tokens)
+    def run(self, item: str | TextPair, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
+        """The labels of one text or of a pair, in one round."""
+        encoding, cut_at = self._encode(item)
         (output,) = yield [ModelInput(encoding, len(encoding))]
-        result = self._result(encoding, output_arrays(output), parameters)
+        result = self._result(output_arrays(output), parameters, cut_at)
         return TaskResult(result, len(encoding), truncated=result.truncated)
 
+    def _encode(self, item: str | TextPair) -> tuple[Encoding, int | PairCut | None]:
+        """The row, and where reading stops; of two texts the longer is cut first."""
+        if isinstance(item, str):
+            encoding = self._tokenizer.encode(item, self._max_tokens)
+            return encoding, encoding.truncated_at
+        first, second = self._tokenizer.tokens(item.text), self._tokenizer.tokens(item.text_pair)
+        row = self._tokenizer.pair(first, second, self._max_tokens)
+        return row.encoding, PairCut(*row.truncated_at) if row.truncated else None
+
     def _result(
-        self, encoding: Encoding, output: Mapping[str, Array], parameters: ClassifyParameters
+        self, output: Mapping[str, Array], parameters: ClassifyParameters, cut_at: int | PairCut | None
     ) -> ClassificationResult:
         """The labels with their scores; raises InferenceError for logits that are not finite."""
         # Python's floats: for a few labels numpy's calls cost many times what they compute.
@@ -117,6 +134,8 @@ class Classification:
             raise InferenceError("The model gave no finite scores for this input.")
         scores = scores_of(logits, parameters.function_to_apply or self._function)
         order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: parameters.top_k]
+        best = order[0]
+        if parameters.threshold is not None:
+            order = [index for index in order if scores[index] >= parameters.threshold]
         ranked = [LabelScore(self.labels[index], scores[index]) for index in order]
-        cut_at = encoding.truncated_at
-        return ClassificationResult(ranked[0].label, ranked[0].score, ranked, cut_at is not None, cut_at)
+        return ClassificationResult(self.labels[best], scores[best], ranked, cut_at is not None, cut_at)

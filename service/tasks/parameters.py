@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from service.seq2seq.options import MAX_BEAMS
 
@@ -25,8 +34,36 @@ class Question(Strict):
     context: Text
 
 
+class TextPair(Strict):
+    """Two texts that are read together, such as a premise and a hypothesis."""
+
+    text: Text
+    text_pair: Text
+
+
+def _text_or_pair(value: object) -> str | None:
+    if isinstance(value, str):
+        return "(text)"
+    return "(pair)" if isinstance(value, dict | TextPair) else None
+
+
+TextOrPair: TypeAlias = Annotated[
+    Annotated[Text, Tag("(text)")] | Annotated[TextPair, Tag("(pair)")],
+    Discriminator(
+        _text_or_pair,
+        custom_error_type="text_or_pair",
+        custom_error_message='Input should be a text, or two as {"text": ..., "text_pair": ...}',
+    ),
+]
+"""One text, or two that are read together."""
+
+
 class ClassifyParameters(Strict):
     top_k: int | None = Field(None, ge=1, description="Labels to give, best first; all if left out.")
+    threshold: float | None = Field(
+        None,
+        description="Leave labels below this score out of `scores`; `label` and `score` are always the best one's.",
+    )
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
         None,
         description="From logits to scores; if left out softmax, sigmoid where several labels may hold or there is "
@@ -105,3 +142,56 @@ class EntitiesParameters(Strict):
         description="For a text that is longer than the model reads. window: read it in overlapping windows; truncate: "
         "read its beginning; error: refuse it.",
     )
+
+
+LongText = Literal["truncate", "window", "error"]
+
+
+TokenId = Annotated[int, Field(ge=0, strict=True)]
+
+
+class TokenIds(RootModel[Annotated[tuple[TokenId, ...], Field(min_length=1)]]):
+    """Token ids of the model's own vocabulary, without special tokens."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _text_or_ids(value: object) -> str:
+    return "(ids)" if isinstance(value, list | TokenIds) else "(text)"
+
+
+TextOrIds: TypeAlias = Annotated[
+    Annotated[Text, Tag("(text)")] | Annotated[TokenIds, Tag("(ids)")],
+    Discriminator(_text_or_ids),
+]
+"""A text, or its token ids."""
+
+
+class EmbedParameters(Strict):
+    normalize: bool | None = Field(None, description="Scale the vector to length 1; as the model says if left out.")
+    prompt_name: str | None = Field(
+        None,
+        description='Prompt to put before the text, by its name, such as "query" or "document"; the model\'s default '
+        "prompt, if it has one, if left out.",
+    )
+    prompt: str | None = Field(None, description='Text to put before the text, instead of a named prompt; "" for none.')
+    dimensions: int | None = Field(
+        None,
+        ge=1,
+        description="Leading numbers of the vector to give, for models trained for it (Matryoshka); the shorter vector "
+        "is normalized again.",
+    )
+    encoding_format: Literal["float", "base64"] = Field(
+        "float", description="base64 gives the numbers' bytes, as little-endian float32."
+    )
+    long_text: LongText = Field(
+        "truncate",
+        description="What is done with a text longer than the model reads: truncate reads its beginning, window "
+        "averages the vectors of its parts, weighted by tokens, and error refuses it.",
+    )
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> EmbedParameters:
+        if self.prompt is not None and self.prompt_name is not None:
+            raise ValueError("send prompt or prompt_name, not both")
+        return self

@@ -103,7 +103,7 @@ class TokenClassification:
         """
         tokens, cut_at = self._read(item, parameters)
         windows = overlapping_windows(tokens.begins_word, size=self._room, shared=parameters.stride)
-        rows = [self._tokenizer.row(tokens.ids[window.start : window.stop].tolist()) for window in windows]
+        rows = [self._tokenizer.row_of(tokens.ids[window.start : window.stop].tolist()) for window in windows]
         outputs = yield [ModelInput(row, len(row)) for row in rows]
         parts = window_parts(windows, tokens.begins_word)
         scores = softmax(self._logits([output_arrays(output) for output in outputs], windows, parts))

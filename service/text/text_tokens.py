@@ -48,7 +48,7 @@ def read_text(tokenizer: Tokenizer, text: str) -> TextTokens:
     characters as what it stands for. Other tokens do if neither their first character nor the one before is a space.
     """
     vocabulary = tokenizer.vocabulary
-    token_ids, offsets = tokenizer.tokens(text)
+    token_ids, offsets = tokenizer.tokens_with_spans(text)
     ids = np.array(token_ids, np.int64)
     starts, ends = np.array(offsets, np.int64).reshape(-1, 2).T
     if vocabulary.marks_subwords:

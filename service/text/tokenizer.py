@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tokenizers
 
-from service.errors import ArtifactError
+from service.errors import ArtifactError, InvalidInput
 from service.text.marian import marian_tokenizer
 from service.text.sentences import Span, fit, pack, sentence_spans
 from service.text.special_tokens import SpecialTokensTemplate
@@ -43,6 +43,20 @@ class Tokens:
     ids: list[int]
     span: Callable[[int], Span]
     """Gives the characters of the token with a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A row with two texts."""
+
+    encoding: Encoding
+    truncated_at: tuple[int | None, int | None]
+    """Character of each text where the row ends; None if the row holds all of it."""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the row lacks an end of one of the texts."""
+        return self.truncated_at != (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,22 @@ class Sentences:
     passages: list[Passage]
 
 
+def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens remain of two texts of so many, which are more than `room` together."""
+    shorter, longer = sorted((first, second))
+    longer = max(shorter, room - shorter)
+    if shorter + longer > room:
+        shorter, longer = room // 2, room - room // 2
+    return (shorter, longer) if first <= second else (longer, shorter)
+
+
+def _cut_at(tokens: Tokens, size: int) -> int | None:
+    """Character where a text's first `size` tokens end, None if that is all of them."""
+    if size == len(tokens.ids):
+        return None
+    return tokens.span(size - 1)[1] if size else 0
+
+
 def _load(folder: Path) -> tokenizers.Tokenizer:
     path = folder / "tokenizer.json"
     if not path.is_file() and (folder / "source.spm").is_file():
@@ -121,7 +151,8 @@ class Tokenizer:
     def _tokens_of_each(self, texts: list[str]) -> list[tokenizers.Encoding]:
         return list(self._tokenizer.encode_batch(texts, add_special_tokens=False))
 
-    def _tokens(self, text: str) -> Tokens:
+    def tokens(self, text: str) -> Tokens:
+        """All tokens of a text, without special tokens."""
         if self._words is not None and len(text) <= _CHARS_BY_WORDS:
             ids, offsets = self._words.encode(text)
             return Tokens(ids, offsets.span)
@@ -130,18 +161,21 @@ class Tokenizer:
 
     def encode(self, text: str, max_tokens: int) -> Encoding:
         """One text in one row, cut at `max_tokens`, special tokens included."""
-        tokens = self._tokens(text)
+        return self.row(self.tokens(text), max_tokens)
+
+    def row(self, tokens: Tokens, max_tokens: int) -> Encoding:
+        """One text's tokens in one row, cut at `max_tokens`, special tokens included."""
         room = max_tokens - self._single.size
         if len(tokens.ids) <= room:
             return Encoding(*self._single.apply(tokens.ids))
         return Encoding(*self._single.apply(tokens.ids[:room]), truncated_at=tokens.span(room - 1)[1])
 
-    def tokens(self, text: str) -> tuple[list[int], list[Span]]:
+    def tokens_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
         """A whole text's token ids, without special tokens, and the characters of each token."""
         encoding = self._tokens_of(text)
         return encoding.ids, encoding.offsets
 
-    def row(self, ids: list[int]) -> Encoding:
+    def row_of(self, ids: list[int]) -> Encoding:
         """A row with these token ids and the special tokens of one text."""
         return Encoding(*self._single.apply(ids))
 
@@ -154,6 +188,49 @@ class Tokenizer:
     def special_size(self) -> int:
         """Number of special tokens before and after a text."""
         return self._single.size
+
+    def row_tokens(self, tokens: Tokens) -> int:
+        """Length of the row that holds all of a text's tokens, special tokens included."""
+        return len(tokens.ids) + self._single.size
+
+    def split(self, tokens: Tokens, max_tokens: int, *, prefix: int = 0) -> list[tuple[Encoding, int]]:
+        """All of a text's tokens in as few rows as possible, equally long, each with the number of tokens it adds.
+
+        Rows are of at most `max_tokens`, special tokens included. Every row begins with the tokens that end within the
+        first `prefix` characters; a prefix that leaves less than half of a row for the rest is cut.
+        """
+        room = max_tokens - self._single.size
+        first = 0
+        while first < min(len(tokens.ids), room // 2) and tokens.span(first)[1] <= prefix:
+            first += 1
+        head, ids = tokens.ids[:first], tokens.ids[first:]
+        rows = max(1, -(-len(ids) // (room - first)))
+        size = max(1, -(-len(ids) // rows))
+        parts = [ids[begin : begin + size] for begin in range(0, max(1, len(ids)), size)]
+        return [(Encoding(*self._single.apply(head + part)), len(part)) for part in parts]
+
+    def prompt_size(self, prompt: str) -> int:
+        """Number of tokens at the beginning of a row that are of this prompt, special tokens before it included."""
+        return self._single.first + len(self.tokens(prompt).ids)
+
+    def pair(self, first: Tokens, second: Tokens, max_tokens: int, *, keep_second: bool = False) -> Pair:
+        """Two texts in one row, cut at `max_tokens`, special tokens included.
+
+        The longer text is cut first, then both alike (transformers' longest_first); with `keep_second` only the first
+        is (only_first). Raises InvalidInput if that leaves no token of it.
+        """
+        room = max_tokens - self._pair.size
+        sizes = len(first.ids), len(second.ids)
+        if sum(sizes) > room:
+            sizes = (room - sizes[1], sizes[1]) if keep_second else _longest_first(*sizes, room)
+            if sizes[0] <= 0:
+                raise InvalidInput(
+                    f"The second text is {sizes[1]} tokens and a row of this model holds {room}; shorten it."
+                )
+        return Pair(
+            Encoding(*self._pair.apply(first.ids[: sizes[0]], second.ids[: sizes[1]])),
+            (_cut_at(first, sizes[0]), _cut_at(second, sizes[1])),
+        )
 
     def sentences(self, text: str, max_tokens: int) -> Sentences:
         """A text's sentences, each tokenized by itself, in as few rows of at most `max_tokens` as possible.
@@ -206,7 +283,7 @@ class Tokenizer:
         leaves less than half of a row for the context is cut. Returns the windows, and the character where the question
         was cut or None.
         """
-        query, text = self._tokens(question), self._tokens(context)
+        query, text = self.tokens(question), self.tokens(context)
         room = max_tokens - self._pair.size
         ids, cut_at = query.ids, None
         if len(ids) > room // 2:

@@ -149,6 +149,23 @@ def classifier_graph(path: Path, table: Array, *, slow_turns: int = 0) -> None:
     _save(path, nodes, _IDS, {"logits": ["rows", table.shape[1]]}, constants)
 
 
+def states_graph(path: Path, table: Array, *, output: str = "last_hidden_state", pooled: bool = False) -> None:
+    """`output` [rows, tokens, width]: each token's row in the table; `pooled` gives their sum too, normalized.
+
+    That is "sentence_embedding" [rows, width], which counts padding as a sum of rows of zeros.
+    """
+    nodes = [helper.make_node("Gather", ["table", "input_ids"], [output])]
+    outputs: dict[str, Sequence[Any]] = {output: ["rows", "tokens", table.shape[1]]}
+    if pooled:
+        nodes += [
+            helper.make_node("ReduceSum", [output, "tokens_axis"], ["sum"], keepdims=0),
+            helper.make_node("LpNormalization", ["sum"], ["sentence_embedding"], axis=1, p=2),
+        ]
+        outputs["sentence_embedding"] = ["rows", table.shape[1]]
+    constants: dict[str, Array] = {"table": table.astype(np.float32)}
+    _save(path, nodes, _IDS, outputs, constants | ({"tokens_axis": np.array([1])} if pooled else {}))
+
+
 def int8_graph(path: Path) -> None:
     """One product of 8-bit numbers, in the branch of a condition."""
     product = helper.make_graph(
@@ -413,6 +430,62 @@ def classifier(folder: Path, *, table: Array | None = None, slow_turns: int = 0,
     return folder
 
 
+def state_table(width: int = 4) -> Array:
+    """A state by token id, of small whole numbers; padding's is zero, "void" has no number."""
+    table = (np.arange(len(VOCABULARY))[:, None] * np.arange(1, width + 1) % 7).astype(np.float32)
+    table[IDS["void"]] = np.nan
+    return table
+
+
+def embedder(
+    folder: Path,
+    *,
+    modules: Sequence[str] = (),
+    pooling: Mapping[str, Any] | None = None,
+    prompts: Mapping[str, Any] | None = None,
+    width: int = 4,
+    output: str = "last_hidden_state",
+    pooled: bool = False,
+    **config: Any,
+) -> Path:
+    """States by `state_table`; `modules` are those that sentence-transformers has behind the encoder."""
+    facts = {
+        "architectures": ["ToyModel"],
+        "max_position_embeddings": 32,
+        "pad_token_id": PAD,
+        "vocab_size": len(VOCABULARY),
+    }
+    folder = _folder(folder, facts | config, None)
+    states_graph(folder / "model.onnx", state_table(width), output=output, pooled=pooled)
+    if modules:
+        listed = [
+            {"path": f"{number}_{name}" if number else "", "type": f"sentence_transformers.models.{name}"}
+            for number, name in enumerate(["Transformer", *modules])
+        ]
+        (folder / "modules.json").write_text(json.dumps(listed), encoding="utf-8")
+    if pooling is not None:
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling), encoding="utf-8")
+    if prompts is not None:
+        (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts), encoding="utf-8")
+    return folder
+
+
+def dense(folder: Path, weight: Array, bias: Array, *, activation: str) -> None:
+    """A dense layer as sentence-transformers saves it; `weight` and `bias` are float32."""
+    folder.mkdir(exist_ok=True)
+    config = {"in_features": weight.shape[1], "out_features": len(weight), "activation_function": activation}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    header: dict[str, dict[str, Any]] = {"__metadata__": {"format": "pt"}}
+    data = b""
+    for name, array in (("linear.bias", bias), ("linear.weight", weight)):
+        offsets = [len(data), len(data) + array.nbytes]
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": offsets}
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
 def reader(
     folder: Path,
     *,
@@ -570,4 +643,5 @@ def zoo(folder: Path, *, slow_turns: int = 0) -> Path:
     reader(folder / "reader")
     summarizer(folder / "writer")
     tagger(folder / "tagger")
+    embedder(folder / "vectors")
     return folder

@@ -14,13 +14,13 @@ from service.engine.loaded_model import LoadedModel
 from service.errors import StartupError
 from service.tasks.base import Rounds
 from service.tasks.classification import Classification, ClassificationResult
-from service.tasks.parameters import ClassifyParameters
+from service.tasks.parameters import ClassifyParameters, TextPair
 
 
 class FaultyTask(Classification):
     """A fault of ours, outside of any model."""
 
-    def run(self, item: str, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
+    def run(self, item: str | TextPair, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
         raise RuntimeError(f"secret of {item}")
 
 

@@ -238,7 +238,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_every_folder_is_a_model(zoo: Path, tmp_path: Path) -> None:
-    assert [found.name for found in find_artifacts(zoo)] == ["moods", "reader", "tagger", "topics", "writer"]
+    assert [found.name for found in find_artifacts(zoo)] == ["moods", "reader", "tagger", "topics", "vectors", "writer"]
     doubles.classifier(tmp_path / "one")
     for name in ("no-config", ".git", "lost+found", "__pycache__"):
         (tmp_path / name).mkdir()
@@ -248,7 +248,7 @@ def test_every_folder_is_a_model(zoo: Path, tmp_path: Path) -> None:
 
 def test_names_choose_and_missing_ones_are_told(zoo: Path) -> None:
     assert [found.name for found in find_artifacts(zoo, ("writer", "moods"))] == ["writer", "moods"]
-    with pytest.raises(StartupError, match="no model named x, y; there are: moods, reader, tagger, topics, writer"):
+    with pytest.raises(StartupError, match="no model named x, y; there are: moods, reader, tagger, topics, vectors"):
         find_artifacts(zoo, ("x", "moods", "y"))
 
 
@@ -256,7 +256,7 @@ def test_further_folders_come_after_and_change_no_name(zoo: Path, tmp_path: Path
     doubles.classifier(tmp_path / "moods")
     doubles.classifier(tmp_path / "aardvark")
     found = find_artifacts(zoo, more=(tmp_path, tmp_path / "missing"))
-    assert [each.name for each in found] == ["moods", "reader", "tagger", "topics", "writer", "aardvark"]
+    assert [each.name for each in found] == ["moods", "reader", "tagger", "topics", "vectors", "writer", "aardvark"]
     assert [each.folder.parent for each in found] == [zoo] * 5 + [tmp_path]
 
 

@@ -75,6 +75,7 @@ def test_there_is_a_model_for_each_task_with_a_score(client: httpx2.Client) -> N
 
 
 def test_every_example_of_the_schema_runs_as_it_stands(client: httpx2.Client) -> None:
+    served = {card["route"] for card in client.get("/v1/models").json()["models"]}
     paths = client.get("/openapi.json").json()["paths"]
     served = {card["route"] for card in client.get("/v1/models").json()["models"]}
     examples = [

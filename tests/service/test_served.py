@@ -435,7 +435,7 @@ def test_the_log_says_which_model_answers_what(zoo: Path) -> None:
     with served(models_dir=zoo, default_models="classify=topics") as server:
         log = "".join(server.log)
     answered = "/v1/classify by topics, /v1/answer by reader, /v1/summarize by writer, /v1/entities by tagger"
-    assert f"answered: {answered}\n" in log
+    assert f"answered: {answered}, /v1/embed by vectors\n" in log
 
 
 def test_nothing_but_the_run_time_dependencies_is_imported(zoo: Path) -> None:

@@ -12,6 +12,7 @@ from models.errors import Missing, WorkshopError
 from models.graphs.quantize.comparison import Comparison, compare_graphs, table
 from models.graphs.quantize.rewrite import quantize_graph
 from models.graphs.quantize.sharing import share_weights
+from models.graphs.sentence_files import sentence_files
 
 Score = Callable[[Path], dict[str, float]]
 
@@ -78,6 +79,9 @@ def quantize_artifact(
         for name in _COPIED:
             if (source / name).is_file():
                 shutil.copy(source / name, work / name)
+        for path in sentence_files(source):
+            (work / path).parent.mkdir(exist_ok=True)
+            shutil.copy(source / path, work / path)
         _write_config(source, work, reduce_range=reduce_range)
         comparisons = [compare_graphs(source / name, work / name) for name in names]
         print(table(comparisons))
@@ -85,6 +89,7 @@ def quantize_artifact(
         if score is not None:
             _check_scores(source, work, score, tolerance or {})
         target.mkdir(exist_ok=True)
-        for file in work.iterdir():
-            file.replace(target / file.name)
+        for file in [path for path in work.rglob("*") if path.is_file()]:
+            (target / file.relative_to(work)).parent.mkdir(exist_ok=True)
+            file.replace(target / file.relative_to(work))
     return comparisons

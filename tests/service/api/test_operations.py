@@ -14,7 +14,7 @@ from tests.service.serving import samples
 def test_models_are_listed_with_their_facts(client: TestClient, zoo: Path) -> None:
     cards = {card["name"]: card for card in client.get("/v1/models").json()["models"]}
     assert client.get("/v1/models").json()["missing"] == []
-    assert list(cards) == ["moods", "reader", "tagger", "topics", "writer"]
+    assert list(cards) == ["moods", "reader", "tagger", "topics", "vectors", "writer"]
     assert cards["moods"] == {
         "name": "moods",
         "task": "text-classification",
@@ -69,7 +69,13 @@ def test_the_default_of_each_route_is_told(zoo: Path) -> None:
     settings = Settings(models_dir=zoo, workers=1, default_models="classify=topics")
     with TestClient(create_app(settings)) as client:
         cards = client.get("/v1/models").json()["models"]
-        assert {card["name"] for card in cards if card["default"]} == {"topics", "reader", "writer", "tagger"}
+        assert {card["name"] for card in cards if card["default"]} == {
+            "topics",
+            "reader",
+            "writer",
+            "tagger",
+            "vectors",
+        }
         assert client.post("/v1/classify", json={"inputs": "good"}).json()["model"] == "topics"
 
 

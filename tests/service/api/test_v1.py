@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from service.api.body import BodyLimits
+from service.api.examples import EXAMPLES
 from service.api.schemas import response_schema
 from service.api.v1 import V1Dialect
 from service.tasks import TASKS
@@ -21,6 +23,7 @@ GOOD = {
     "answer": QUESTION,
     "summarize": "paris is the capital",
     "entities": "paris is the capital",
+    "embed": "paris",
 }
 
 
@@ -114,9 +117,46 @@ def test_parameters_reach_the_task(client: TestClient) -> None:
     assert (tag["entity"], tag["index"], tag["word"], tag["start"], tag["end"]) == ("B-LOC", 2, "paris", 4, 9)
 
 
+def test_embed(client: TestClient) -> None:
+    answer = post(client, "embed", inputs=["a good film", [10, 11]], parameters={"normalize": True})
+    text, ids = answer["results"]
+    assert set(text) == {"embedding", "windows", "truncated", "truncated_at"}
+    assert sum(number**2 for number in text["embedding"]) == pytest.approx(1)
+    assert len(text["embedding"]) == len(ids["embedding"]) == 4
+    assert answer["usage"] == {"input_tokens": 12, "output_tokens": 0}
+    (coded,) = post(client, "embed", inputs="a good film", parameters={"encoding_format": "base64"})["results"]
+    assert len(base64.b64decode(coded["embedding"])) == 16
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"inputs": [[]]}, "inputs.0: Tuple should have at least 1 item after validation, not 0."),
+        ({"inputs": [[1, "2"]]}, "inputs.0.1: Input should be a valid integer."),
+        ({"inputs": [[1, -2]]}, "inputs.0.1: Input should be greater than or equal to 0."),
+        ({"inputs": [[1, 10**9]]}, "The token id 1000000000 is not of this model, whose vocabulary is "),
+        ({"inputs": "a", "parameters": {"prompt": "b", "prompt_name": "c"}}, "parameters: send prompt or prompt_name"),
+    ],
+)
+def test_what_embed_refuses(client: TestClient, body: dict[str, Any], sentence: str) -> None:
+    status, word, said = refused(client, "embed", json.dumps(body).encode())
+    assert (status, word) == (422, "Validation")
+    assert said.startswith(sentence)
+
+
+def test_pairs_and_texts_may_be_mixed(client: TestClient) -> None:
+    pair = {"text": "good film", "text_pair": "bad"}
+    answer = post(client, "classify", inputs=[pair, "good"])
+    assert answer["results"][0] == post(client, "classify", inputs=pair)["results"][0]
+    assert answer["results"][1] == post(client, "classify", inputs="good")["results"][0]
+    long = {"text": "good " * 150, "text_pair": "bad"}
+    (result,) = post(client, "classify", inputs=long)["results"]
+    assert result["truncated_at"] == {"text": 5 * 124 - 1, "text_pair": None}
+
+
 # --- Refusals --------------------------------------------------------------------------------------------------------
 
-TEXT_ROUTES = ["classify", "summarize", "entities"]
+TEXT_ROUTES = ["classify", "summarize", "entities", "embed"]
 ROUTES = [*TEXT_ROUTES, "answer"]
 
 
@@ -127,6 +167,29 @@ def test_empty_and_blank_texts(client: TestClient, route: str, inputs: Any) -> N
     assert (status, word) == (422, "Validation")
     place = "inputs.1" if isinstance(inputs, list) else "inputs"
     assert sentence.startswith(f"{place}: ")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ([{"text": "a"}], "inputs.0.text_pair: Field required."),
+        ({"text": "a"}, "inputs.text_pair: Field required."),
+        (["a", {"text": "a", "text_pair": " "}], "inputs.1.text_pair: The text is empty or blank."),
+        ({"text": 5, "text_pair": "a"}, "inputs.text: Input should be a valid string."),
+        (
+            {"text": "a", "text_pair": "b", "one": 1},
+            "inputs.one: There is no such field; see /docs for those there are.",
+        ),
+        (
+            [["a", "b"]],
+            'inputs.0: Input should be a text, or two as {"text": ..., "text_pair": ...}.',
+        ),
+        (5, 'inputs: Input should be a text, or two as {"text": ..., "text_pair": ...}.'),
+    ],
+)
+def test_wrong_pairs(client: TestClient, inputs: Any, sentence: str) -> None:
+    status, word, said = refused(client, "classify", json.dumps({"inputs": inputs}).encode())
+    assert (status, word, said) == (422, "Validation", sentence)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -199,7 +262,13 @@ def test_an_unknown_model(client: TestClient, route: str) -> None:
     status, word, sentence = refused(client, route, json.dumps({"inputs": GOOD[route], "model": "gpt"}).encode())
     assert (status, word) == (404, "ModelNotFound")
     assert "'gpt'" in sentence
-    served = {"classify": "moods, topics", "answer": "reader", "summarize": "writer", "entities": "tagger"}
+    served = {
+        "classify": "moods, topics",
+        "answer": "reader",
+        "summarize": "writer",
+        "entities": "tagger",
+        "embed": "vectors",
+    }
     assert served[route] in sentence
 
 
@@ -322,6 +391,13 @@ def test_one_failing_input_fails_its_request_only(client: TestClient) -> None:
 def test_answers_are_what_the_schema_says_and_no_more(client: TestClient, task: type[AnyTask]) -> None:
     answer = post(client, task.route, inputs=[GOOD[task.route]])
     assert response_schema(task).model_validate_json(json.dumps(answer), strict=True).model_dump() == answer
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.route)
+def test_examples_run_as_they_stand(client: TestClient, task: type[AnyTask]) -> None:
+    for name, example in EXAMPLES.get(task.route, {}).items():
+        response = client.post(f"/v1/{task.route}", json=example.get("value"))
+        assert response.status_code == 200, name
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.route)

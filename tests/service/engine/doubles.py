@@ -19,7 +19,7 @@ from service.metrics import REGISTRY
 from service.scheduling.job import Passes, Row
 from service.tasks.base import AnyTask, Rounds, TaskResult
 from service.tasks.classification import Classification, ClassificationResult
-from service.tasks.parameters import ClassifyParameters, SummarizeParameters
+from service.tasks.parameters import ClassifyParameters, SummarizeParameters, TextPair
 from service.tasks.summarization import Summarization
 from service.tasks.summary_result import SummaryResult
 from tests.service.serving import samples, total
@@ -214,7 +214,8 @@ class ScriptedClassification(Classification):
         self._tokenizing = tokenizing
         self._finishing = finishing
 
-    def run(self, item: str, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
+    def run(self, item: str | TextPair, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
+        assert isinstance(item, str)
         self._tokenizing(item)
         rounds = super().run(item, parameters)
         outputs = yield next(rounds)

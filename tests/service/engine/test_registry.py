@@ -40,7 +40,7 @@ def test_the_setting_chooses_who_answers_when_none_is_named(zoo: Path) -> None:
     assert loaded.find("classify", "moods") is loaded.models["moods"]
     assert (loaded.default("answer"), loaded.default("none")) == ("reader", None)
     plan = "/v1/classify by topics, /v1/answer by reader, /v1/summarize by writer, /v1/entities by tagger"
-    assert loaded.default_plan() == plan
+    assert loaded.default_plan() == f"{plan}, /v1/embed by vectors"
 
 
 def test_a_folder_that_is_added_does_not_change_who_answers(tmp_path: Path) -> None:

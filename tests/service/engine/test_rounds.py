@@ -15,7 +15,7 @@ from service.engine.registry import Registry
 from service.errors import DeadlineExceeded, Overloaded, Unavailable
 from service.tasks.base import Rounds
 from service.tasks.classification import Classification, ClassificationResult
-from service.tasks.parameters import ClassifyParameters
+from service.tasks.parameters import ClassifyParameters, TextPair
 from tests.service.engine.doubles import (
     Figures,
     Gate,
@@ -65,7 +65,7 @@ class TwoRounds(Classification):
     def __init__(self, loaded: LoadedModel) -> None:
         super().__init__(loaded.artifact, batch_tokens=2048, intra_op_threads=1)
 
-    def run(self, item: str, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
+    def run(self, item: str | TextPair, parameters: ClassifyParameters) -> Rounds[ClassificationResult]:
         rounds = super().run(item, parameters)
         outputs = yield next(rounds)
         if item == "slow":

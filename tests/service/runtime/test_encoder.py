@@ -97,6 +97,15 @@ def test_a_row_has_the_outputs_that_were_named_and_no_others(zoo: Path) -> None:
     assert list(outputs) == ["end_logits"]
 
 
+def test_of_several_choices_the_first_that_the_graph_gives_is_taken(zoo: Path) -> None:
+    choices: list[OutputAxes] = [LOGITS, {"end_logits": (TOKENS,)}, SPANS]
+    model = EncoderModel(Artifact(zoo / "reader"), outputs=choices, batch_tokens=256, intra_op_threads=1)
+    (outputs,) = run(model, [encoding([5, 6])])
+    assert list(outputs) == model.outputs == ["end_logits"]
+    with pytest.raises(ArtifactError, match="but not logits"):
+        EncoderModel(Artifact(zoo / "reader"), outputs=[LOGITS, LOGITS], batch_tokens=256, intra_op_threads=1)
+
+
 def test_named_axes_have_the_graphs_sizes(classifier: EncoderModel, reader: EncoderModel) -> None:
     assert classifier.sizes == {"labels": 2}
     assert reader.sizes == {}

@@ -8,8 +8,8 @@ import pytest
 
 from service.artifact import Artifact
 from service.errors import InferenceError
-from service.tasks.classification import Classification, ClassificationResult, LabelScore, scores_of
-from service.tasks.parameters import ClassifyParameters
+from service.tasks.classification import Classification, ClassificationResult, LabelScore, PairCut, scores_of
+from service.tasks.parameters import ClassifyParameters, TextPair
 from tests.service import doubles
 from tests.service.tasks.rounds import answered
 
@@ -18,7 +18,7 @@ def made(folder: Path, **config: Any) -> Classification:
     return Classification(Artifact(doubles.classifier(folder, **config)), batch_tokens=256, intra_op_threads=1)
 
 
-def classify(task: Classification, text: str, **parameters: Any) -> ClassificationResult:
+def classify(task: Classification, text: str | TextPair, **parameters: Any) -> ClassificationResult:
     answer = answered(task, text, ClassifyParameters(**parameters))
     assert answer.output_tokens == 0
     return answer.result
@@ -75,6 +75,44 @@ def test_parameters_choose_function_and_count(tmp_path: Path) -> None:
     assert classify(task, "good", function_to_apply="sigmoid").score == pytest.approx(1 / (1 + np.exp(-8 / 3)))
 
 
+def test_labels_below_the_threshold_are_left_out_of_the_list_but_not_the_best_one(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    both, one, none = (
+        classify(task, "good", function_to_apply="none", threshold=at) for at in (-8 / 3 - 0.01, -2.6, 2.7)
+    )
+    assert [entry.label for entry in both.scores] == ["positive", "negative"]
+    assert [entry.label for entry in one.scores] == ["positive"]
+    assert none.scores == []
+    assert both.label == one.label == none.label == "positive"
+    assert none.score == both.score
+
+
+def test_a_score_equal_to_the_threshold_stays(tmp_path: Path) -> None:
+    assert len(classify(made(tmp_path), "the", threshold=0.5).scores) == 2
+
+
+def test_a_pair_is_read_as_one_row(tmp_path: Path) -> None:
+    task = made(tmp_path)
+    pair = classify(task, TextPair(text="good good", text_pair="bad the"), function_to_apply="none")
+    assert pair.score == pytest.approx(8 / 7)  # the mean over [CLS] good good [SEP] bad the [SEP]
+    assert (pair.truncated, pair.truncated_at) == (False, None)
+    assert task.texts(TextPair(text="good", text_pair="bad")) == ("good", "bad")
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [((200, 3), (122, None)), ((3, 200), (None, 122)), ((200, 200), (62, 63)), ((62, 64), (None, 63))],
+)
+def test_a_pair_that_is_too_long_says_where_reading_stopped_in_each_text(
+    tmp_path: Path, words: tuple[int, int], read: tuple[int | None, int | None]
+) -> None:
+    text, text_pair = ("good " * count for count in words)
+    result = classify(made(tmp_path), TextPair(text=text, text_pair=text_pair))
+    assert result.truncated is True
+    ends = tuple(None if count is None else 5 * count - 1 for count in read)
+    assert result.truncated_at == PairCut(*ends)
+
+
 def test_equal_scores_come_in_the_order_of_the_labels(tmp_path: Path) -> None:
     assert [entry.label for entry in classify(made(tmp_path), "the").scores] == ["negative", "positive"]
 
@@ -83,6 +121,7 @@ def test_a_text_that_is_too_long_says_where_reading_stopped(tmp_path: Path) -> N
     text = "good " * 200
     result = classify(made(tmp_path), text)
     assert result.truncated is True
+    assert isinstance(result.truncated_at, int)
     assert text[: result.truncated_at].split() == ["good"] * 126
 
 

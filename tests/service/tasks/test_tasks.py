@@ -23,6 +23,9 @@ from tests.service import doubles
         ("T5ForConditionalGeneration", "summarization"),
         ("MarianMTModel", "summarization"),
         ("BertForTokenClassification", "token-classification"),
+        ("BertModel", "feature-extraction"),
+        ("XLMRobertaModel", "feature-extraction"),
+        ("T5EncoderModel", "feature-extraction"),
     ],
 )
 def test_the_task_is_read_from_the_architecture(architecture: str, task: str) -> None:
@@ -32,6 +35,30 @@ def test_the_task_is_read_from_the_architecture(architecture: str, task: str) ->
 def test_an_encoder_decoder_with_a_classification_head_is_a_classifier() -> None:
     config = {"architectures": ["BartForSequenceClassification"], "is_encoder_decoder": True}
     assert task_for(config, "a model").name == "text-classification"
+
+
+def test_an_encoder_of_a_whole_encoder_decoder_may_say_so_in_its_configuration() -> None:
+    config = {"architectures": ["T5EncoderModel"], "is_encoder_decoder": True}
+    assert task_for(config, "a model").name == "feature-extraction"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"architectures": ["T5Model"], "is_encoder_decoder": True},
+        {"architectures": ["MarianMTModel"], "is_encoder_decoder": False},
+        {"architectures": ["GPT2LMHeadModel"]},
+        {"architectures": ["GPT2DoubleHeadsModel"]},
+        {"architectures": ["WhisperModel"], "num_mel_bins": 80},
+    ],
+)
+def test_what_ends_in_model_and_is_no_encoder_of_text_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactError, match=f"names {config['architectures'][0]}; served are .*without a head"):
+        task_for(config, "a model")
+
+
+def test_a_model_of_sentence_transformers_embeds_whatever_its_architecture_is_called() -> None:
+    assert task_for({"architectures": ["MPNetForMaskedLM"]}, "a model", embeds=True).name == "feature-extraction"
 
 
 @pytest.mark.parametrize("architectures", [["BertForMaskedLM"], [], None])

@@ -9,8 +9,8 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import ArtifactError
-from service.text.tokenizer import Tokenizer, Window
+from service.errors import ArtifactError, InvalidInput
+from service.text.tokenizer import Tokenizer, Tokens, Window
 from tests.service import doubles
 
 # Emoji (with joiners and skin tones), CJK, combining marks, right to left, spaces of several kinds.
@@ -82,6 +82,28 @@ def test_what_is_said_to_be_read_is_what_was_read(tokenizer: Tokenizer, text: st
         assert encoding.ids[-1] == whole.ids[-1], "still ended by its special token"
 
 
+@settings(deadline=None)
+@given(st.integers(0, 60), st.integers(0, 12), st.integers(6, 24))
+def test_rows_of_a_split_text_hold_every_token_and_begin_with_the_prefix(
+    tokenizer: Tokenizer, size: int, prefix: int, max_tokens: int
+) -> None:
+    tokens = Tokens(list(range(10, 10 + size)), lambda number: (number, number + 1))
+    rows = tokenizer.split(tokens, max_tokens, prefix=prefix)
+    kept = min(prefix, size, (max_tokens - 2) // 2)
+    texts = [row.ids.tolist()[1:-1] for row, _ in rows]  # without a special token at either end
+    assert all(len(ids) <= max_tokens - 2 and ids[:kept] == tokens.ids[:kept] for ids in texts)
+    assert [token for ids in texts for token in ids[kept:]] == tokens.ids[kept:]
+    sizes = [count for _, count in rows]
+    assert sizes == [len(ids) - kept for ids in texts]
+    assert len(rows) == max(1, -(-(size - kept) // (max_tokens - 2 - kept)))
+    assert all(count == sizes[0] for count in sizes[:-1])
+
+
+def test_a_prompt_counts_with_the_special_tokens_before_it(word_piece: Tokenizer) -> None:
+    assert word_piece.prompt_size("the good ") == 3
+    assert word_piece.row_tokens(word_piece.tokens("the good one")) == len(word_piece.encode("the good one", 100))
+
+
 def test_nothing_readable_is_only_the_special_tokens(word_piece: Tokenizer) -> None:
     assert word_piece.encode("\u200b", 10).ids.tolist() == [doubles.CLS, doubles.SEP]
 
@@ -134,10 +156,40 @@ def test_a_text_too_long_for_the_word_cache_gives_the_same_tokens(word_piece: To
     text = line * 455
     assert len(text) > 10_000
     half = line * 227
-    halves = [word_piece._tokens(half), word_piece._tokens(text[len(half) :])]
-    whole = word_piece._tokens(text)
+    halves = [word_piece.tokens(half), word_piece.tokens(text[len(half) :])]
+    whole = word_piece.tokens(text)
     assert whole.ids == halves[0].ids + halves[1].ids
     assert whole.span(7) == halves[0].span(7)
+
+
+# --- Two texts in a row ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["longest_first", "only_first"])
+@settings(deadline=None, max_examples=150)
+@given(first=TEXTS, second=TEXTS, max_tokens=st.integers(8, 40))
+def test_a_pair_is_cut_as_the_library_cuts_it(
+    tokenizer: Tokenizer, strategy: str, first: str, second: str, max_tokens: int
+) -> None:
+    library = tokenizers.Tokenizer.from_str(tokenizer._tokenizer.to_str())
+    library.enable_truncation(max_tokens, strategy=strategy)
+    tokens = tokenizer.tokens(first), tokenizer.tokens(second)
+    room = max_tokens - library.num_special_tokens_to_add(is_pair=True)
+    left = room - len(tokens[1].ids)
+    if strategy == "only_first" and left <= 0 and len(tokens[0].ids) > left:
+        with pytest.raises(InvalidInput, match="shorten it"):
+            tokenizer.pair(*tokens, max_tokens, keep_second=True)
+        return
+    wanted = library.encode(first, second)
+    pair = tokenizer.pair(*tokens, max_tokens, keep_second=strategy == "only_first")
+    assert pair.encoding.ids.tolist() == wanted.ids
+    assert pair.encoding.type_ids.tolist() == wanted.type_ids
+    for number, (text, all_of_it, cut_at) in enumerate(zip((first, second), tokens, pair.truncated_at, strict=True)):
+        kept = wanted.sequence_ids.count(number)
+        assert (cut_at is None) == (kept == len(all_of_it.ids))
+        if cut_at is not None:
+            assert tokenizer.tokens(text).span(kept - 1)[1] == cut_at
+    assert pair.truncated == (len(library.encode(first, second).overflowing) > 0)
 
 
 # --- A question and windows of its context ---------------------------------------------------------------------------
