@@ -65,7 +65,9 @@ class InferenceEndpoint:
     async def _answer(self, call: InferenceCall, arrived_s: float) -> EncodedResponse:
         registry: Registry = self._state.registry
         try:
-            inference = await registry.infer(call.route, call.inputs, call.parameters, call.model, arrived_s=arrived_s)
+            inference = await registry.infer(
+                call.route, call.inputs, call.parameters, call.model, arrived_s=arrived_s, per_item=call.per_item
+            )
         except asyncio.CancelledError as error:  # uvicorn cancels when the time for shutting down is over
             raise Unavailable(SHUTTING_DOWN) from error
         return self._dialect.encode(call, inference)

@@ -50,8 +50,9 @@ def validation_error(errors: Sequence[Mapping[str, Any]]) -> InvalidInput:
 
 
 def _sentence(first: Mapping[str, Any], count: int) -> str:
-    """With the field's path: `inputs.0.question: Field required.`"""
-    path = ".".join(str(part) for part in first["loc"] if part not in ("one", "many"))
+    """With the field's path: `inputs[0].question: Field required.`"""
+    parts = [part for part in first["loc"] if part not in ("one", "many")]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
     path = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"  # a field's name is the client's own text
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "string_pattern_mismatch":

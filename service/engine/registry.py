@@ -156,9 +156,11 @@ class Registry:
         model: str | None,
         *,
         arrived_s: float | None = None,
+        per_item: bool = False,
     ) -> Inference:
         """As Engine.infer, of the model that a request names; raises ModelNotFound too."""
-        return await self._engine.infer(self.find(route, model), inputs, parameters, arrived_s=arrived_s)
+        loaded = self.find(route, model)
+        return await self._engine.infer(loaded, inputs, parameters, arrived_s=arrived_s, per_item=per_item)
 
     def stream(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -13,9 +13,16 @@ Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 
 
 class Strict(BaseModel):
-    """Refuses unknown fields, so that a misspelt parameter is not silently ignored."""
+    """Refuses unknown fields, so that a misspelt parameter is not silently ignored. A null is a field left out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or None not in given.values():
+            return given
+        return {name: value for name, value in given.items() if value is not None or name not in cls.model_fields}
 
 
 class Question(Strict):
@@ -48,7 +55,7 @@ RequestedStrategy = Literal["auto", "truncate", "map_reduce", "extractive"]
 
 
 class SummarizeParameters(Strict):
-    """Parameters that are left out, or null, take the model's own defaults."""
+    """Parameters that are left out take the model's own defaults."""
 
     max_new_tokens: int | None = Field(None, ge=1, description="Tokens to write at most.")
     min_new_tokens: int | None = Field(None, ge=0, description="Tokens to write at least.")
@@ -58,7 +65,7 @@ class SummarizeParameters(Strict):
     names_from_source: bool | None = Field(
         None, description="Write numbers and acronyms only as they stand in what is summarized."
     )
-    strategy: RequestedStrategy | None = Field(
+    strategy: RequestedStrategy = Field(
         "auto",
         description="truncate: read what the model can and leave the rest; map_reduce: summarize the text in pieces, "
         "then the summaries; extractive: choose sentences, write nothing; auto: extractive for a text that is not like "
