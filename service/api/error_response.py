@@ -24,6 +24,15 @@ _CODES = {
 """Words of the statuses that are not told by their class alone; see service.errors."""
 
 
+_NAMES = {
+    "max_length": "max_new_tokens",
+    "min_length": "min_new_tokens",
+    "topk": "top_k",
+    "max_answer_length": "max_answer_len",
+}
+"""Our names of parameters that others call otherwise."""
+
+
 def error_response(error: ServiceError) -> EncodedResponse:
     """The error body that the clients of Hugging Face, TEI and Triton all read."""
     REFUSALS.labels(error.code).inc()
@@ -60,6 +69,7 @@ def _sentence(first: Mapping[str, Any], count: int) -> str:
     if first["type"] == "model_type":
         message = "Input should be an object"
     if first["type"] == "extra_forbidden":
-        message = "There is no such field; see /docs for those there are"
+        name = _NAMES.get(str(first["loc"][-1]))
+        message = f"There is no such field; {f'{name} is the one' if name else 'see /docs for those there are'}"
     more = f" ({count - 1} more like it.)" if count > 1 else ""
     return f"{path}: {message}.{more}" if path else f"{message}.{more}"

@@ -68,9 +68,9 @@ class SummarizeParameters(Strict):
     strategy: RequestedStrategy = Field(
         "auto",
         description="truncate: read what the model can and leave the rest; map_reduce: summarize the text in pieces, "
-        "then the summaries; extractive: choose sentences, write nothing; auto: extractive for a text that is not like "
-        "those the model was trained on, if the model can tell, else map_reduce for one longer than the model reads, "
-        "else truncate.",
+        "then the summaries; extractive: choose sentences, so that parameters of writing have no effect; auto: "
+        "extractive for a text that is not like those the model was trained on, if the model can tell, else map_reduce "
+        "for one longer than the model reads, else truncate.",
     )
     num_sentences: int | None = Field(
         None,

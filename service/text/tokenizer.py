@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tokenizers
 
-from service.errors import ArtifactError
+from service.errors import ArtifactError, InvalidInput
 from service.text.marian import marian_tokenizer
 from service.text.sentences import Span, fit, pack, sentence_spans
 from service.text.special_tokens import SpecialTokensTemplate
@@ -20,6 +20,7 @@ REPLACEMENT_CHARACTER = "\ufffd"
 _CHARS_UNDER_GIL = 1000  # half a millisecond
 _CHARS_BY_WORDS = 10_000  # a longer text would drive the words of all others from the cache
 _SAMPLE = "a"
+_NO_TOKENS = "The text holds nothing that the model can read; send text."
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,10 @@ class Tokenizer:
         return Tokens(encoding.ids, encoding.token_to_chars)
 
     def encode(self, text: str, max_tokens: int) -> Encoding:
-        """One text in one row, cut at `max_tokens`, special tokens included."""
+        """One text in one row, cut at `max_tokens`, special tokens included. Raises InvalidInput for no tokens."""
         tokens = self._tokens(text)
+        if not tokens.ids:
+            raise InvalidInput(_NO_TOKENS)
         room = max_tokens - self._single.size
         if len(tokens.ids) <= room:
             return Encoding(*self._single.apply(tokens.ids))
@@ -137,10 +140,13 @@ class Tokenizer:
     def sentences(self, text: str, max_tokens: int) -> Sentences:
         """A text's sentences, each tokenized by itself, in as few rows of at most `max_tokens` as possible.
 
-        `max_tokens` includes special tokens. Runs of white space inside a sentence are read as one space.
+        `max_tokens` includes special tokens. Runs of white space inside a sentence are read as one space. Raises
+        InvalidInput for a text of no tokens.
         """
         room = max_tokens - self._single.size
         spans, lengths = self._fitted(text, room)
+        if not any(lengths):
+            raise InvalidInput(_NO_TOKENS)
         encodings = self._tokens_of_all([text[start:end] for start, end in spans])
         passages = []
         for chosen in pack(lengths, room):
