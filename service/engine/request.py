@@ -29,7 +29,7 @@ class RequestState:
     """Characters of its texts in all."""
     off_loop: bool
     """Whether it is too long to be tokenized on the event loop."""
-    per_item: bool
+    per_item: bool = False
     """Whether an input that cannot be answered has its error for a result, instead of failing the request."""
     found: list[Outcome | Wait] = field(default_factory=list)
     """By input, in their order: a result from the cache, a computation to wait for, or why there is neither."""
