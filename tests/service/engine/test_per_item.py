@@ -67,10 +67,17 @@ def test_each_input_fails_alone_wherever_it_fails(zoo: Path) -> None:
 def test_without_it_the_first_that_fails_is_named_and_its_neighbours_are_not_run(zoo: Path) -> None:
     async def story() -> None:
         async with running(zoo, max_input_chars=100) as registry:
-            serve(registry, "strict", ScriptedClassification(registry.models["moods"], tokenizing=refuse_bad))
+            tokenized: list[str] = []
+
+            def refuse(text: str) -> None:
+                tokenized.append(text)
+                refuse_bad(text)
+
+            serve(registry, "strict", ScriptedClassification(registry.models["moods"], tokenizing=refuse))
             figures = Figures()
             with pytest.raises(InvalidInput, match=r"^inputs\[1\]: It is bad\.$"):
-                await registry.infer("classify", ["good", "bad", "bad"], PLAIN, "strict")
+                await registry.infer("classify", ["good", "bad", "slow"], PLAIN, "strict")
+            assert tokenized == ["good", "bad"], "what comes behind it costs nothing"
             with pytest.raises(InvalidInput, match=r"^It is bad\.$"):
                 await registry.infer("classify", ["bad"], PLAIN, "strict")
             with pytest.raises(InputTooLong, match=r"^inputs\[2\]: A text of 101 characters"):
