@@ -9,13 +9,14 @@ from typing import NoReturn
 from typer import Typer, TyperException
 
 from models.commands.add import add
+from models.commands.check import check
 from models.commands.compress import distil, prune
 from models.commands.finetune import finetune
 from models.commands.measure import probe, report, speed
 from models.commands.prepare import prepare
 from models.commands.recipes import domain, evaluate, export, quantize, sentences
 from models.errors import WorkshopError
-from service.errors import StartupError
+from service.errors import ServiceError, StartupError
 
 app = Typer(
     help="Fine-tune, export, quantize and evaluate what the service serves.",
@@ -35,6 +36,7 @@ for command in (
     speed,
     report,
     add,
+    check,
     distil,
     prune,
 ):
@@ -48,7 +50,7 @@ def _message(error: Exception) -> str | None:
     """One line for an error that the user can correct; None for a fault of the workshop.
 
     Besides WorkshopErrors these are what typer refuses, what files and networks raise (OSError), folders that cannot be
-    served, and missing packages.
+    served, models that fail when they are asked, and missing packages.
     """
     if isinstance(error, ModuleNotFoundError):
         if error.name is None or error.name.partition(".")[0] in ("models", "service"):
@@ -57,7 +59,7 @@ def _message(error: Exception) -> str | None:
     if isinstance(error, TyperException):
         command = getattr(getattr(error, "ctx", None), "command_path", _PROGRAM)
         return f"{' '.join(error.format_message().split())} See {command} --help."
-    if isinstance(error, WorkshopError | StartupError):
+    if isinstance(error, WorkshopError | StartupError | ServiceError):
         return " ".join(str(error).split())
     return _os_message(error) if isinstance(error, OSError) else None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import ArtifactError, StartupError
+from service.hub_cache import is_cache, snapshot
 from service.onnx_file import OnnxFile, read_onnx
 
 _GraphNames = tuple[tuple[str, ...], ...]
@@ -64,8 +65,8 @@ class Artifact:
     def config(self) -> dict[str, Any]:
         """transformers' config.json; raises ArtifactError when there is none."""
         if not (self.folder / "config.json").is_file():
-            cached = (self.folder / "snapshots").is_dir()
-            hint = "; it is from the Hub's cache, where models are under snapshots/" if cached else ""
+            revision = snapshot(self.folder)
+            hint = f"; it is from the Hub's cache, its files are in snapshots/{revision.name}" if revision else ""
             raise ArtifactError(f"{self.folder}: no config.json{hint}")
         return read_json(self.folder / "config.json")
 
@@ -106,7 +107,7 @@ class Artifact:
         choices = self._choices(_SEQ2SEQ)
         if choices:
             return choices[0]
-        if (self.folder / "encoder_model.onnx").is_file():
+        if any(self.folder.glob("encoder_model*.onnx")) or any(self.folder.glob("onnx/encoder_model*.onnx")):
             task = "text2text-generation-with-past"
             raise ArtifactError(f"{self.folder}: no decoder that keeps caches; export it again with --task {task}")
         raise self._no_graphs(_SEQ2SEQ)
@@ -284,6 +285,16 @@ def _sub_folders(folder: Path, place: str) -> list[Path]:
     if (folder / "config.json").is_file():
         raise StartupError(f"{place} is a model itself; name the folder that it is in")
     try:
+        if (revision := snapshot(folder)) is not None:
+            raise StartupError(
+                f"{place} is a model in the Hub's cache; link {revision} into a folder of models, under the name that "
+                "requests will call it"
+            )
+        if is_cache(folder):
+            raise StartupError(
+                f"{place} is the Hub's cache; link the models to serve into a folder of their own: each is in "
+                "models--OWNER--NAME/snapshots/REVISION"
+            )
         return [path for path in sorted(folder.iterdir()) if _may_be_a_model(path)]
     except OSError as error:
         raise StartupError(f"{place} cannot be read: {error.strerror}") from error

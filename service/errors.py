@@ -9,7 +9,7 @@ ServiceError          500 Internal
 ├── NotFound          404 NotFound          no such path
 │   └── ModelNotFound 404 ModelNotFound     no such model, or none for the task
 ├── MethodNotAllowed  405 MethodNotAllowed
-├── UnsupportedMediaType 415 Validation     the body is not declared as JSON
+├── UnsupportedMediaType 415 Validation     the body is not declared as JSON in UTF-8, or is compressed
 ├── Overloaded        429 Overloaded        with Retry-After; not 503, which old Hub clients retry for ever
 ├── Unavailable       503 Unhealthy         the server is loading or shutting down
 ├── DeadlineExceeded  504 DeadlineExceeded  accepted, but not answered in time

@@ -158,4 +158,6 @@ def _reason(body: bytes | bytearray, error: orjson.JSONDecodeError) -> str:
         lines = body.count(b"\n", 0, wrong.start)
         column = wrong.start - body.rfind(b"\n", 0, wrong.start)
         return f"byte 0x{body[wrong.start]:02x} is not UTF-8 at line {lines + 1} column {column}"
+    if "surrogate" in error.msg:
+        return f"a text has one half of a surrogate pair at line {error.lineno} column {error.colno}"
     return f"{error.msg} at line {error.lineno} column {error.colno}"

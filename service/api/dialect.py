@@ -34,8 +34,11 @@ class InferenceCall:
     model: str | None
     """None for the default model of the task."""
     inputs: Sequence[object]
+    """An input that could not be read is the error itself, if `per_item`."""
     parameters: BaseModel
     stream: bool = False
+    per_item: bool = False
+    """Whether an input that cannot be answered has its error for a result, instead of failing the request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import TypeVar
@@ -16,11 +17,14 @@ from service.api.dialect import Dialect, EncodedRequest, EncodedResponse, Infere
 from service.api.error_response import internal_error
 from service.engine.engine import Inference
 from service.engine.registry import Registry
-from service.errors import SHUTTING_DOWN, ServiceError, Unavailable
+from service.errors import SHUTTING_DOWN, ServiceError, Unavailable, UnsupportedMediaType
 
 log = logging.getLogger(__name__)
 
 _Done = TypeVar("_Done")
+
+_CHARSET = re.compile(rb'\bcharset\s*=\s*"?([^\s;"]+)')
+_CHARSETS = (b"utf-8", b"utf8", b"us-ascii", b"ascii")
 
 # charset is the standard's default, but old clients guess Latin-1 without it. A proxy that collects events until it has
 # a bufferful would undo the stream.
@@ -65,7 +69,9 @@ class InferenceEndpoint:
     async def _answer(self, call: InferenceCall, arrived_s: float) -> EncodedResponse:
         registry: Registry = self._state.registry
         try:
-            inference = await registry.infer(call.route, call.inputs, call.parameters, call.model, arrived_s=arrived_s)
+            inference = await registry.infer(
+                call.route, call.inputs, call.parameters, call.model, arrived_s=arrived_s, per_item=call.per_item
+            )
         except asyncio.CancelledError as error:  # uvicorn cancels when the time for shutting down is over
             raise Unavailable(SHUTTING_DOWN) from error
         return self._dialect.encode(call, inference)
@@ -136,13 +142,22 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def _body_headers(scope: Scope) -> tuple[str, bytes]:
-    """Content-Type, in lower case without parameters, and Content-Length; empty where they are missing."""
+    """Content-Type, in lower case without parameters, and Content-Length; empty where they are missing.
+
+    Raises UnsupportedMediaType for a body that is compressed or not in UTF-8.
+    """
     kind = length = b""
     for name, value in scope["headers"]:
         if name == b"content-type":
             kind = kind or value
         elif name == b"content-length":
             length = value.lstrip(b"0")  # Python's int() refuses thousands of digits, HTTP does not
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise UnsupportedMediaType(f"The body is compressed ({value.decode('latin-1')}); send it as it is.")
     if kind != b"application/json":
-        kind = kind.partition(b";")[0].strip().lower()
+        kind, _, parameters = kind.partition(b";")
+        kind = kind.strip().lower()
+        charset = _CHARSET.search(parameters.lower())
+        if charset is not None and charset[1] not in _CHARSETS:
+            raise UnsupportedMediaType(f"The body's charset is {charset[1].decode('latin-1')}; send UTF-8.")
     return kind.decode("latin-1"), length

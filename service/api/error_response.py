@@ -26,6 +26,15 @@ _CODES = {
 """Words of the statuses that are not told by their class alone; see service.errors."""
 
 
+_NAMES = {
+    "max_length": "max_new_tokens",
+    "min_length": "min_new_tokens",
+    "topk": "top_k",
+    "max_answer_length": "max_answer_len",
+}
+"""Our names of parameters that others call otherwise."""
+
+
 def error_response(error: ServiceError) -> EncodedResponse:
     """The error body that the clients of Hugging Face, TEI and Triton all read."""
     REFUSALS.labels(error.code).inc()
@@ -52,8 +61,9 @@ def validation_error(errors: Sequence[Mapping[str, Any]]) -> InvalidInput:
 
 
 def _sentence(first: Mapping[str, Any], count: int) -> str:
-    """With the field's path: `inputs.0.question: Field required.`"""
-    path = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
+    """With the field's path: `inputs[0].question: Field required.`"""
+    parts = [part for part in first["loc"] if part not in _TAGS]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
     path = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"  # a field's name is the client's own text
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "string_pattern_mismatch":
@@ -61,6 +71,7 @@ def _sentence(first: Mapping[str, Any], count: int) -> str:
     if first["type"] == "model_type":
         message = "Input should be an object"
     if first["type"] == "extra_forbidden":
-        message = "There is no such field; see /docs for those there are"
+        name = _NAMES.get(str(first["loc"][-1]))
+        message = f"There is no such field; {f'{name} is the one' if name else 'see /docs for those there are'}"
     more = f" ({count - 1} more like it.)" if count > 1 else ""
     return f"{path}: {message}.{more}" if path else f"{message}.{more}"

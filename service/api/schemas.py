@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Discriminator, Field, Tag, create_model
 
+from service.engine.engine import ItemError
 from service.tasks.base import AnyTask, streams
 from service.tasks.parameters import Strict, Text
 
@@ -20,6 +21,12 @@ class InferenceRequest(Strict):
     parameters: BaseModel
     model: str | None = Field(
         None, min_length=1, max_length=255, description="Name from /v1/models; the task's default model if left out."
+    )
+
+    on_error: Literal["request", "item"] = Field(
+        "request",
+        description="What an input that cannot be answered fails: the whole request, or with item only itself. Its "
+        "place among the results then holds an object of error and error_type; if all fail, so does the request.",
     )
 
     @property
@@ -47,8 +54,13 @@ class InferenceResponse(BaseModel, Generic[ResultT]):
     """What the responses of all tasks have."""
 
     model: str
-    results: list[ResultT]
+    results: list[ResultT | ItemError] = Field(description="By input, in their order.")
     usage: Usage
+
+
+def item_type(task: type[AnyTask]) -> Any:
+    """The type that pydantic validates one input of a task by."""
+    return Text if task.item_type is str else task.item_type
 
 
 def _one_or_many(value: object) -> str:
@@ -57,7 +69,7 @@ def _one_or_many(value: object) -> str:
 
 def request_schema(task: type[AnyTask]) -> type[InferenceRequest]:
     """The request body of a task, named after its route."""
-    item: Any = Text if task.item_type is str else task.item_type  # a type made at run time
+    item: Any = item_type(task)  # a type made at run time
     inputs = Annotated[
         Annotated[item, Tag("(one)")] | Annotated[list[item], Field(min_length=1, fail_fast=True), Tag("(many)")],
         # One error of a wrong input, instead of one for each member of the union.

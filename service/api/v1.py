@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import orjson
 from fastapi import Body, FastAPI
 from fastapi.routing import APIRoute
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,7 +20,14 @@ from service.api.endpoint import InferenceEndpoint
 from service.api.error_response import error_response, validation_error
 from service.api.examples import EXAMPLES, STREAM_EXAMPLE
 from service.api.middleware import DirectRoutes
-from service.api.schemas import ErrorBody, InferenceRequest, StreamingRequest, request_schema, response_schema
+from service.api.schemas import (
+    ErrorBody,
+    InferenceRequest,
+    StreamingRequest,
+    item_type,
+    request_schema,
+    response_schema,
+)
 from service.engine.engine import Inference
 from service.errors import InvalidInput, ServiceError, UnsupportedMediaType
 from service.tasks import TASKS
@@ -48,13 +55,40 @@ class V1Dialect:
         self._route = task.route
         self._limits = limits
         self.request_schema = request_schema(task)
+        self._item: TypeAdapter[object] = TypeAdapter(item_type(task))
 
     def decode(self, request: EncodedRequest) -> InferenceCall:
-        body = self._validated(request)
+        given = self._parsed(request)
+        try:
+            body = self.request_schema.model_validate(given)
+            items = body.items
+        except ValidationError as error:
+            if not _is_per_item(given):
+                raise _refusal(error) from error
+            body, items = self._validated_by_item(given)
         stream = isinstance(body, StreamingRequest) and body.stream
-        return InferenceCall(self._route, body.model, body.items, body.parameters, stream)
+        return InferenceCall(self._route, body.model, items, body.parameters, stream, body.on_error == "item")
 
-    def _validated(self, request: EncodedRequest) -> InferenceRequest:
+    def _validated_by_item(self, given: dict[str, Any]) -> tuple[InferenceRequest, list[object]]:
+        """A body that is right but for some of its inputs, and its inputs, with an error in the place of each of those.
+
+        Raises InvalidInput if no input is right, or something else is wrong.
+        """
+        items = [self._item_or_error(item) for item in given["inputs"]]
+        right = [item for item in items if not isinstance(item, InvalidInput)]
+        try:
+            # Without any, validating all of them gives the error of the first.
+            return self.request_schema.model_validate(given | {"inputs": right or given["inputs"]}), items
+        except ValidationError as error:
+            raise _refusal(error) from error
+
+    def _item_or_error(self, item: object) -> object:
+        try:
+            return self._item.validate_python(item)
+        except ValidationError as error:
+            return _refusal(error)
+
+    def _parsed(self, request: EncodedRequest) -> object:
         content_type = request.content_type
         if content_type != "application/json" and not content_type.endswith("+json"):
             raise UnsupportedMediaType(
@@ -62,10 +96,7 @@ class V1Dialect:
             )
         if not request.body:
             raise InvalidInput('The body is empty; send JSON such as {"inputs": "some text"}.')
-        try:
-            return self.request_schema.model_validate(parse(request.body, self._limits))
-        except ValidationError as error:
-            raise validation_error(error.errors(include_url=False, include_input=False)) from error
+        return parse(request.body, self._limits)
 
     def encode(self, call: InferenceCall, inference: Inference) -> EncodedResponse:
         del call
@@ -77,6 +108,14 @@ class V1Dialect:
 
     def encode_error(self, error: ServiceError) -> EncodedResponse:
         return error_response(error)
+
+
+def _is_per_item(given: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(given, dict) and given.get("on_error") == "item" and isinstance(given.get("inputs"), list)
+
+
+def _refusal(error: ValidationError) -> InvalidInput:
+    return validation_error(error.errors(include_url=False, include_input=False))
 
 
 def _json(inference: Inference) -> bytes:

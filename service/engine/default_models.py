@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from service.errors import StartupError
 
@@ -29,22 +29,26 @@ def choose_defaults(
     chosen = {}
     for route in all_routes:
         names = [name for name, own in routes.items() if own == route]
-        default = wanted.get(route) or SHIPPED.get(route)
-        if default in names:
-            chosen[route] = str(default)
-        elif default in missing:
+        first = wanted.get(route) or SHIPPED.get(route)
+        default = default_of(names, missing, first)
+        if default is not None:
+            chosen[route] = default
+        elif first in missing:
+            log.warning("%s is the default of /v1/%s and could not be loaded: requests must name a model", first, route)
+        if default != first and len(names) > 1 and default is not None:
             log.warning(
-                "%s is the default of /v1/%s and could not be loaded: requests must name a model", default, route
+                "%d models serve /v1/%s and none is set as its default: the first, %s, answers requests that name "
+                "none; SHOAL_DEFAULT_MODELS=%s=%s makes sure of it",
+                *(len(names), route, default, route, default),
             )
-        elif names:
-            chosen[route] = names[0]
-            if len(names) > 1:
-                log.warning(
-                    "%d models serve /v1/%s and none is set as its default: the first, %s, answers requests that name "
-                    "none; SHOAL_DEFAULT_MODELS=%s=%s makes sure of it",
-                    *(len(names), route, names[0], route, names[0]),
-                )
     return chosen
+
+
+def default_of(names: Sequence[str], missing: Collection[str], first: str | None) -> str | None:
+    """Which of a route's models is its default: `first` if it is there, and none if that could not be loaded."""
+    if first in names:
+        return first
+    return None if first in missing or not names else names[0]
 
 
 def _check(

@@ -14,8 +14,9 @@ from service.engine.cache import ResultCache
 from service.engine.deadlines import Deadlines
 from service.engine.in_flight import InFlight, InputState, Outcome, Wait
 from service.engine.loaded_model import LoadedModel
-from service.engine.request import RequestState, advance, checked_size, first_rounds
+from service.engine.request import RequestState, advance, checked_sizes, first_rounds, of_item
 from service.errors import DeadlineExceeded, InputTooLong, InvalidInput, ServiceError, Unavailable
+from service.metrics import REFUSALS
 from service.scheduling.job import Job, ModelInput
 from service.scheduling.scheduler import Scheduler
 from service.scheduling.step import PartialOutput
@@ -32,12 +33,22 @@ _ESTIMATED_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
+class ItemError(Result):
+    """What stands for the result of an input that could not be answered, if the request asks for that."""
+
+    error: str
+    """A sentence that says what was wrong and what to do."""
+    error_type: str
+    """A word for programs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inference:
     """What a request is answered with."""
 
     model: str
     results: list[Result]
-    """By input, in their order; of the task's result type."""
+    """By input, in their order; of the task's result type or ItemErrors."""
     input_tokens: int
     output_tokens: int
 
@@ -71,20 +82,27 @@ class Engine:
         self.scheduler.start()
 
     async def infer(
-        self, model: LoadedModel, inputs: Sequence[object], parameters: BaseModel, *, arrived_s: float | None = None
+        self,
+        model: LoadedModel,
+        inputs: Sequence[object],
+        parameters: BaseModel,
+        *,
+        arrived_s: float | None = None,
+        per_item: bool = False,
     ) -> Inference:
         """Run `inputs` and return their results in their order. Identical inputs are computed once.
 
         The deadline counts from `arrived_s`, by the event loop's clock; None is now. Raises InvalidInput, InputTooLong,
-        Overloaded, Unavailable, DeadlineExceeded, InferenceError.
+        Overloaded, Unavailable, DeadlineExceeded, InferenceError; with `per_item`, what a single input fails by is its
+        result, and raised only if all fail. An input may be such an error already.
         """
-        request = self._request(model, inputs, parameters, arrived_s)
+        request, kept = self._request(model, inputs, parameters, arrived_s, per_item=per_item)
         try:
-            await self._accept(request, inputs)
-            results = [each if isinstance(each, TaskResult) else await each.result() for each in request.found]
+            await self._accept(request, kept)
+            outcomes = await _outcomes(request)
         finally:
             self._release(request)
-        return _inference(model, results)
+        return _inference(model, outcomes)
 
     async def stream(
         self, model: LoadedModel, inputs: Sequence[object], parameters: BaseModel, *, arrived_s: float | None = None
@@ -99,10 +117,10 @@ class Engine:
             raise InvalidInput(f"/v1/{task.route} does not stream.")
         if len(inputs) != 1:
             raise InvalidInput(f'"stream" takes one input at a time, and there are {len(inputs)}.')
-        request = self._request(model, inputs, parameters, arrived_s, streaming=True)
+        request, kept = self._request(model, inputs, parameters, arrived_s, streaming=True)
         sent = ""
         try:
-            await self._accept(request, inputs)
+            await self._accept(request, kept)
             (found,) = request.found
             if isinstance(found, Wait):
                 while (tokens := await found.partial_outputs()) is not None:
@@ -110,13 +128,14 @@ class Engine:
                     if len(text) > len(sent) and text.startswith(sent):
                         yield text[len(sent) :]
                         sent = text
-            result = found if isinstance(found, TaskResult) else await found.result()
+            (outcome,) = await _outcomes(request)
         finally:
             self._release(request)
-        text = task.text_of(result.result)
+        assert isinstance(outcome, TaskResult), "an error was raised"
+        text = task.text_of(outcome.result)
         if len(text) > len(sent) and text.startswith(sent):
             yield text[len(sent) :]
-        yield _inference(model, [result])
+        yield _inference(model, [outcome])
 
     def _request(
         self,
@@ -126,16 +145,23 @@ class Engine:
         arrived_s: float | None,
         *,
         streaming: bool = False,
-    ) -> RequestState:
-        """A request within the limits, whose deadline's clock runs; raises InvalidInput or InputTooLong."""
-        chars, size_bytes = checked_size(model, inputs, self._settings)
+        per_item: bool = False,
+    ) -> tuple[RequestState, list[object]]:
+        """A request within the limits, whose deadline's clock runs, and its inputs; see `checked_sizes`."""
+        sizes = checked_sizes(model, inputs, self._settings, per_item=per_item)
         loop = asyncio.get_running_loop()
         expires_s = (loop.time() if arrived_s is None else arrived_s) + self._settings.request_timeout_s
         request = RequestState(
-            model, parameters, expires_s, streaming=streaming, chars=chars, off_loop=size_bytes > _BYTES_ON_LOOP
+            model,
+            parameters,
+            expires_s,
+            streaming=streaming,
+            chars=sizes.chars,
+            off_loop=sizes.size_bytes > _BYTES_ON_LOOP,
+            per_item=per_item,
         )
         self._deadlines.add(request)
-        return request
+        return request, sizes.inputs
 
     def _on_deadline(self, request: RequestState) -> None:
         for found in request.found:
@@ -152,13 +178,19 @@ class Engine:
         """
         parameters = tuple(vars(request.parameters).values())
         for item in inputs:
+            if isinstance(item, ServiceError):
+                request.found.append(item)
+                continue
             key = (request.model.name, _content(item), parameters)
             request.found.append(self._lookup(request, key, item))  # released even if one raises
         if not request.new:
             return
         backlog_s = self.scheduler.admit(request.model.name)  # before tokenizing: a refusal must cost little
         states = list(request.new.values())
-        rounds = await self._tokenized_off_loop(request, states) if request.off_loop else first_rounds(states)
+        if request.off_loop:
+            rounds = await self._tokenized_off_loop(request, states)
+        else:
+            rounds = first_rounds(states, per_item=request.per_item)
         self._submit(request, states, rounds, backlog_s)
 
     def _lookup(self, request: RequestState, key: Hashable, item: object) -> TaskResult[Result] | Wait:
@@ -180,40 +212,70 @@ class Engine:
         self,
         request: RequestState,
         states: Sequence[InputState],
-        rounds: Sequence[Sequence[ModelInput]],
+        rounds: Sequence[Sequence[ModelInput] | ServiceError],
         backlog_s: float,
     ) -> None:
         """Submit the rows of new inputs; identical inputs may join them from then on."""
-        self._check_work(request, [each for inputs in rounds for each in inputs])
+        runnable = self._runnable(request, states, rounds)
+        self._check_work(request, [each for _, inputs in runnable for each in inputs])
         rows = []
-        for state, inputs in zip(states, rounds, strict=True):
+        for state, inputs in runnable:
             rows += state.begin(inputs, backlog_s=backlog_s)
         self.scheduler.submit(request.model.name, rows)
-        for state in states:
+        for state, _ in runnable:
             self._run(state)
             self._in_flight.register(state)
 
     async def _tokenized_off_loop(
         self, request: RequestState, states: Sequence[InputState]
-    ) -> list[Sequence[ModelInput]]:
+    ) -> list[Sequence[ModelInput] | ServiceError]:
         try:
             async with asyncio.timeout_at(request.expires_s):
-                return await asyncio.to_thread(first_rounds, states)
+                return await asyncio.to_thread(first_rounds, states, per_item=request.per_item)
         except TimeoutError:
             raise self._deadline_exceeded(states[0].stage) from None
 
-    def _check_work(self, request: RequestState, inputs: Sequence[ModelInput]) -> None:
-        """Raise InputTooLong for a request that could not be answered in time if nothing else were asked."""
+    def _runnable(
+        self,
+        request: RequestState,
+        states: Sequence[InputState],
+        rounds: Sequence[Sequence[ModelInput] | ServiceError],
+    ) -> list[tuple[InputState, Sequence[ModelInput]]]:
+        """The new inputs that can be run, with their rows; raises what another is refused for, unless `per_item`."""
+        runnable = []
+        for state, inputs in zip(states, rounds, strict=False):  # the rounds may end with the first error
+            first = inputs
+            if request.per_item and not isinstance(first, ServiceError):
+                first = self._checked_alone(request, first)
+            if not isinstance(first, ServiceError):
+                runnable.append((state, first))
+            elif request.per_item:
+                self._in_flight.complete(state, first)
+            else:
+                raise of_item(first, request.index_of(state), len(request.found))
+        return runnable
+
+    def _checked_alone(
+        self, request: RequestState, inputs: Sequence[ModelInput]
+    ) -> Sequence[ModelInput] | InputTooLong:
+        try:
+            self._check_work(request, inputs, "This input")
+        except InputTooLong as error:
+            return error.with_traceback(None)
+        return inputs
+
+    def _check_work(self, request: RequestState, inputs: Sequence[ModelInput], what: str = "This request") -> None:
+        """Raise InputTooLong for what could not be answered in time if nothing else were asked."""
         if len(inputs) > self._settings.max_queue_size:
             raise InputTooLong(
-                f"This request makes {len(inputs)} rows for the model and its queue holds "
+                f"{what} makes {len(inputs)} rows for the model and its queue holds "
                 f"{self._settings.max_queue_size}; send fewer or shorter inputs."
             )
         estimated_s = self.scheduler.estimated_s(request.model.name, inputs)
         limit_s = _ESTIMATED_SHARE * self._settings.request_timeout_s
         if estimated_s > limit_s:
             raise InputTooLong(
-                f"This request is about {estimated_s:.2g} s of work and may be {limit_s:.2g} s, enough for about "
+                f"{what} is about {estimated_s:.2g} s of work and may be {limit_s:.2g} s, enough for about "
                 f"{int(request.chars * limit_s / estimated_s)} of its {request.chars} characters. Send shorter inputs."
             )
 
@@ -292,15 +354,35 @@ def _advanced(state: InputState) -> Outcome | Sequence[ModelInput]:
         return ServiceError("A fault of the server; its log says more.")
 
 
+async def _outcomes(request: RequestState) -> list[Outcome]:
+    """Wait for the outcome of each input. Raises the first error, with `per_item` only if all inputs have failed."""
+    outcomes: list[Outcome] = []
+    for index, found in enumerate(request.found):
+        outcome = await found.future if isinstance(found, Wait) else found
+        if isinstance(outcome, ServiceError) and not request.per_item:
+            raise of_item(outcome, index, len(request.found))
+        outcomes.append(outcome)
+    first = outcomes[0]
+    if isinstance(first, ServiceError) and not any(isinstance(each, TaskResult) for each in outcomes):
+        raise of_item(first, 0, len(outcomes))
+    return outcomes
+
+
 def _content(item: object) -> Hashable:
     """A text, or the fields of a pydantic model, which takes long to hash itself."""
     return item if isinstance(item, str) else tuple(vars(item).values())
 
 
-def _inference(model: LoadedModel, results: list[TaskResult[Result]]) -> Inference:
+def _item_error(error: ServiceError) -> ItemError:
+    REFUSALS.labels(error.code).inc()
+    return ItemError(str(error), error.code)
+
+
+def _inference(model: LoadedModel, outcomes: list[Outcome]) -> Inference:
+    results = [each for each in outcomes if isinstance(each, TaskResult)]
     return Inference(
         model.name,
-        [each.result for each in results],
+        [each.result if isinstance(each, TaskResult) else _item_error(each) for each in outcomes],
         sum(each.input_tokens for each in results),
         sum(each.output_tokens for each in results),
     )

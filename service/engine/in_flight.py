@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
@@ -94,7 +93,7 @@ class Wait:
         self.progressed = asyncio.Event() if state.streaming else None
 
     def settle(self, outcome: Outcome) -> None:
-        """Set what `result` returns or raises; only the first call counts."""
+        """Set the future's outcome; only the first call counts."""
         if not self.future.done():
             self.future.set_result(outcome)
             self.report_progress()
@@ -110,14 +109,6 @@ class Wait:
         await self.progressed.wait()
         self.progressed.clear()
         return None if self.future.done() else self.state.partial_outputs
-
-    async def result(self) -> TaskResult[Result]:
-        """Wait for the result; raises the error if there is one."""
-        outcome = await self.future
-        if isinstance(outcome, ServiceError):
-            # A copy: the traceback of a raised error holds this frame, which holds the future, which holds the error.
-            raise copy.copy(outcome)
-        return outcome
 
 
 class InFlight:

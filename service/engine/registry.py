@@ -26,10 +26,11 @@ log = logging.getLogger(__name__)
 class Registry:
     """Loads every model under the settings' folders, and the engine that asks them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, artifacts: Sequence[Artifact] | None = None) -> None:
         """Raises StartupError if there is nothing to serve, or the settings name what is not there.
 
-        A folder that cannot be served is left out, and said in the log; with `strict_models` it is an error too.
+        `artifacts` are loaded instead of those that the settings name. A folder that cannot be served is left out, and
+        said in the log; with `strict_models` it is an error too.
         """
         self.settings = settings
         self._cpus = cpus()
@@ -38,8 +39,9 @@ class Registry:
         self._engine = Engine(settings, threads=self.workers)
         self._scheduler = self._engine.scheduler
         self._unwatch: Callable[[], None] = lambda: None
-        first, *more = settings.model_folders()
-        artifacts = find_artifacts(first, settings.model_names(), more=tuple(more))
+        if artifacts is None:
+            first, *more = settings.model_folders()
+            artifacts = find_artifacts(first, settings.model_names(), more=tuple(more))
         self.models: dict[str, LoadedModel] = {}
         self.missing: dict[str, str] = {}
         """Why a folder could not be loaded, by its name."""
@@ -85,6 +87,9 @@ class Registry:
         told = "; ".join(f"{name}: {why}" for name, why in self.missing.items())
         if self.missing and self.settings.strict_models:
             raise ArtifactError(f"{len(self.missing)} of the models cannot be served (SHOAL_STRICT_MODELS): {told}")
+        if not self.models and len(folders) == 1:
+            ((name, folder),) = folders.items()
+            raise ArtifactError(f"{folder} cannot be served: {self.missing[name]}")
         if not self.models:
             places = " and ".join(sorted({str(folder.parent) for folder in folders.values()}))
             raise ArtifactError(f"{places}: none of the models can be served: {told}")
@@ -117,6 +122,10 @@ class Registry:
         """Whether requests would be answered."""
         return self._scheduler.healthy(self.settings.stuck_after_s)
 
+    def warming_up(self) -> bool:
+        """Whether passes that measure the models' costs still wait; they run while nothing else does."""
+        return self._scheduler.warming_up()
+
     def default(self, route: str) -> str | None:
         """The model that a route's requests get when they name none."""
         return self._defaults.get(route)
@@ -147,9 +156,11 @@ class Registry:
         model: str | None,
         *,
         arrived_s: float | None = None,
+        per_item: bool = False,
     ) -> Inference:
         """As Engine.infer, of the model that a request names; raises ModelNotFound too."""
-        return await self._engine.infer(self.find(route, model), inputs, parameters, arrived_s=arrived_s)
+        loaded = self.find(route, model)
+        return await self._engine.infer(loaded, inputs, parameters, arrived_s=arrived_s, per_item=per_item)
 
     def stream(
         self,

@@ -79,6 +79,10 @@ class Scheduler:
         self._warm_ups.extend(single_thread)
         self._exclusive_warm_ups.extend(multi_thread)
 
+    def warming_up(self) -> bool:
+        """Whether warm-ups still wait."""
+        return bool(self._warm_ups or self._exclusive_warm_ups)
+
     def start(self) -> None:
         """Start the workers."""
         for thread in self._threads:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -22,9 +22,16 @@ Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 
 
 class Strict(BaseModel):
-    """Refuses unknown fields, so that a misspelt parameter is not silently ignored."""
+    """Refuses unknown fields, so that a misspelt parameter is not silently ignored. A null is a field left out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or None not in given.values():
+            return given
+        return {name: value for name, value in given.items() if value is not None or name not in cls.model_fields}
 
 
 class Question(Strict):
@@ -85,7 +92,7 @@ RequestedStrategy = Literal["auto", "truncate", "map_reduce", "extractive"]
 
 
 class SummarizeParameters(Strict):
-    """Parameters that are left out, or null, take the model's own defaults."""
+    """Parameters that are left out take the model's own defaults."""
 
     max_new_tokens: int | None = Field(None, ge=1, description="Tokens to write at most.")
     min_new_tokens: int | None = Field(None, ge=0, description="Tokens to write at least.")
@@ -95,12 +102,12 @@ class SummarizeParameters(Strict):
     names_from_source: bool | None = Field(
         None, description="Write numbers and acronyms only as they stand in what is summarized."
     )
-    strategy: RequestedStrategy | None = Field(
+    strategy: RequestedStrategy = Field(
         "auto",
         description="truncate: read what the model can and leave the rest; map_reduce: summarize the text in pieces, "
-        "then the summaries; extractive: choose sentences, write nothing; auto: extractive for a text that is not like "
-        "those the model was trained on, if the model can tell, else map_reduce for one longer than the model reads, "
-        "else truncate.",
+        "then the summaries; extractive: choose sentences, so that parameters of writing have no effect; auto: "
+        "extractive for a text that is not like those the model was trained on, if the model can tell, else map_reduce "
+        "for one longer than the model reads, else truncate.",
     )
     num_sentences: int | None = Field(
         None,

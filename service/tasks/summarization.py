@@ -103,7 +103,7 @@ class Summarization:
     def run(self, item: str, parameters: SummarizeParameters) -> Rounds[SummaryResult]:
         """The summary of one text, in as many rounds as its strategy takes."""
         options = self.options(parameters)
-        strategy = parameters.strategy or "auto"
+        strategy = parameters.strategy
         reason = self._reason_to_extract(item) if strategy == "auto" else None
         if strategy == "extractive" or reason is not None:
             return (yield from self._extractive.run(item, parameters, reason))

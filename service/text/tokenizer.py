@@ -21,6 +21,7 @@ REPLACEMENT_CHARACTER = "\ufffd"
 _CHARS_UNDER_GIL = 1000  # half a millisecond
 _CHARS_BY_WORDS = 10_000  # a longer text would drive the words of all others from the cache
 _SAMPLE = "a"
+_NO_TOKENS = "The text holds nothing that the model can read; send text."
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,11 @@ class Tokenizer:
         return Tokens(encoding.ids, encoding.token_to_chars)
 
     def encode(self, text: str, max_tokens: int) -> Encoding:
-        """One text in one row, cut at `max_tokens`, special tokens included."""
-        return self.row(self.tokens(text), max_tokens)
+        """One text in one row, cut at `max_tokens`, special tokens included. Raises InvalidInput for no tokens."""
+        tokens = self.tokens(text)
+        if not tokens.ids:
+            raise InvalidInput(_NO_TOKENS)
+        return self.row(tokens, max_tokens)
 
     def row(self, tokens: Tokens, max_tokens: int) -> Encoding:
         """One text's tokens in one row, cut at `max_tokens`, special tokens included."""
@@ -235,10 +239,13 @@ class Tokenizer:
     def sentences(self, text: str, max_tokens: int) -> Sentences:
         """A text's sentences, each tokenized by itself, in as few rows of at most `max_tokens` as possible.
 
-        `max_tokens` includes special tokens. Runs of white space inside a sentence are read as one space.
+        `max_tokens` includes special tokens. Runs of white space inside a sentence are read as one space. Raises
+        InvalidInput for a text of no tokens.
         """
         room = max_tokens - self._single.size
         spans, lengths = self._fitted(text, room)
+        if not any(lengths):
+            raise InvalidInput(_NO_TOKENS)
         encodings = self._tokens_of_all([text[start:end] for start, end in spans])
         passages = []
         for chosen in pack(lengths, room):

@@ -74,6 +74,14 @@ def _decoder_without_caches(folder: Path) -> None:
     shutil.copy(folder / "encoder.onnx", folder / "decoder.onnx")
 
 
+def _without_caches_in_int8(folder: Path) -> None:
+    doubles.optimum_summarizer(folder)
+    (folder / "onnx").mkdir()
+    for name in ("encoder_model", "decoder_model"):
+        (folder / f"{name}.onnx").rename(folder / "onnx" / f"{name}_quantized.onnx")
+    (folder / "decoder_with_past_model.onnx").unlink()
+
+
 def _wide_decoder(model: onnx.ModelProto) -> None:
     _add_input(model, "position_ids", TensorProto.INT64)
 
@@ -92,11 +100,15 @@ FOLDERS: dict[str, tuple[Maker, str]] = {
     "no tokenizer": (_without("tokenizer.json"), r"^tokenizer\.json: there is none; transformers makes it with AutoT"),
     "a tokenizer that cannot be read": (_written("tokenizer.json", "{}"), r"^tokenizer\.json: no tokenizer \("),
     "a folder of the Hub's cache": (
-        lambda folder: (folder / "snapshots").mkdir(parents=True),
-        r"^no config\.json; it is from the Hub's cache, where models are under snapshots/$",
+        lambda folder: (folder / "snapshots" / "a1b2").mkdir(parents=True),
+        r"^no config\.json; it is from the Hub's cache, its files are in snapshots/a1b2$",
     ),
     "an encoder-decoder exported without caches": (
         _without("decoder_with_past_model.onnx", doubles.optimum_summarizer),
+        r"^no decoder that keeps caches; export it again with --task text2text-generation-with-past$",
+    ),
+    "an encoder-decoder in int8 exported without caches": (
+        _without_caches_in_int8,
         r"^no decoder that keeps caches; export it again with --task text2text-generation-with-past$",
     ),
     "no graph": (_without("model.onnx"), r"^no graphs to serve; wanted model\.onnx"),

@@ -270,11 +270,16 @@ def test_a_further_folder_that_cannot_be_read_is_named(zoo: Path, tmp_path: Path
 
 def test_a_folder_of_models_that_is_none_is_named(zoo: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    snapshot = tmp_path / "hub" / "models--me--mine" / "snapshots" / "a1b2"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
     for folder, said in {
-        tmp_path: "no models (a model is a sub-folder with a config.json)",
+        tmp_path / "empty": "no models (a model is a sub-folder with a config.json)",
         tmp_path / "missing": "cannot be read: No such file or directory",
         tmp_path / "file": "cannot be read: Not a directory",
         zoo / "moods": "is a model itself; name the folder that it is in",
+        snapshot.parents[2]: "each is in models--OWNER--NAME/snapshots/REVISION",
+        snapshot.parents[1]: f"link {snapshot} into a folder of models, under the name that requests will call it",
     }.items():
         with pytest.raises(StartupError) as told:
             find_artifacts(folder)

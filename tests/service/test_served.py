@@ -411,7 +411,7 @@ def test_sighup_is_ignored_and_unknown_settings_are_told(zoo: Path) -> None:
         ({"models_dir": "{folder}/none"}, "SHOAL_MODELS_DIR={folder}/none cannot be read: No such file or directory"),
         ({"models_dir": "{folder}/hidden"}, "{folder}/hidden: no models (a model is a sub-folder with a config.json)"),
         ({"models": "x"}, "{folder}: no model named x; there are: hidden, moods, reader"),
-        ({"models": "reader,hidden"}, "{folder}: none of the models can be served: reader: tokenizer.json"),
+        ({"models": "reader,hidden"}, "{folder}/reader cannot be served: tokenizer.json"),
         ({"strict_models": "yes"}, "2 of the models cannot be served (SHOAL_STRICT_MODELS): hidden: no config.json; r"),
         ({"default_models": "classify=x"}, "SHOAL_DEFAULT_MODELS: 'x' is not there; classify is served by: moods"),
         ({"host": "", "queue_rows": "many"}, "SHOAL_HOST=: must not be empty; unset the variable to get the default; "),

@@ -20,9 +20,16 @@ class StubRegistry:
         self.calls: list[tuple[str, list[object], Any, str | None]] = []
 
     async def infer(
-        self, route: str, inputs: Sequence[object], parameters: Any, model: str | None, *, arrived_s: float
+        self,
+        route: str,
+        inputs: Sequence[object],
+        parameters: Any,
+        model: str | None,
+        *,
+        arrived_s: float,
+        per_item: bool,
     ) -> Inference:
-        del arrived_s
+        del arrived_s, per_item
         self.calls.append((route, list(inputs), parameters, model))
         last = self._events[-1]
         if isinstance(last, BaseException):

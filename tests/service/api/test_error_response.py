@@ -74,17 +74,17 @@ def said(schema: type[BaseModel], body: Any) -> InvalidInput:
     ("schema", "body", "sentence"),
     [
         (ClassifyRequest, {"inputs": " "}, "inputs: The text is empty or blank."),
-        (SummarizeRequest, {"inputs": ["a", 5]}, "inputs.1: Input should be a valid string."),
+        (SummarizeRequest, {"inputs": ["a", 5]}, "inputs[1]: Input should be a valid string."),
         (ClassifyRequest, {"inputs": "a", "one": 1}, "one: There is no such field; see /docs for those there are."),
         (ClassifyRequest, {"inputs": "a", "x": 1}, "x: There is no such field; see /docs for those there are."),
         (ClassifyRequest, {}, "inputs: Field required."),
-        (SummarizeRequest, {"inputs": [1, 2, 3]}, "inputs.0: Input should be a valid string."),
+        (SummarizeRequest, {"inputs": [1, 2, 3]}, "inputs[0]: Input should be a valid string."),
         (
             AnswerRequest,
             {"inputs": [{"context": "a", "x": 1}, 5], "y": 1},
-            "inputs.0.question: Field required. (2 more like it.)",
+            "inputs[0].question: Field required. (2 more like it.)",
         ),
-        (AnswerRequest, {"inputs": [{"question": "a"}]}, "inputs.0.context: Field required."),
+        (AnswerRequest, {"inputs": [{"question": "a"}]}, "inputs[0].context: Field required."),
         (AnswerRequest, {"inputs": {"question": "a"}}, "inputs.context: Field required."),
         (
             SummarizeRequest,

@@ -154,6 +154,30 @@ def test_pairs_and_texts_may_be_mixed(client: TestClient) -> None:
     assert result["truncated_at"] == {"text": 5 * 124 - 1, "text_pair": None}
 
 
+@pytest.mark.parametrize("route", ["classify", "answer", "summarize"])
+def test_null_is_as_good_as_left_out(client: TestClient, route: str) -> None:
+    plain = post(client, route, inputs=GOOD[route])
+    fields = next(task for task in TASKS if task.route == route).parameters_type.model_fields
+    stream = {"stream": None} if route == "summarize" else {}
+    for parameters in (None, dict.fromkeys(fields)):
+        found = post(client, route, inputs=GOOD[route], parameters=parameters, model=None, on_error=None, **stream)
+        assert found == plain
+
+
+def test_inputs_that_fail_have_their_errors_in_their_places(client: TestClient) -> None:
+    texts = ["good", " ", "poison", 5]
+    good, *errors = post(client, "classify", inputs=texts, on_error="item")["results"]
+    assert good["label"] == "positive"
+    assert errors == [
+        {"error": "The text is empty or blank.", "error_type": "Validation"},
+        {"error": "The model failed on this input.", "error_type": "Backend"},
+        {"error": "Input should be a valid string.", "error_type": "Validation"},
+    ]
+    bad, answered = post(client, "answer", inputs=[{"question": "a"}, QUESTION], on_error="item")["results"]
+    assert bad == {"error": "context: Field required.", "error_type": "Validation"}
+    assert answered["answer"] == "paris"
+
+
 # --- Refusals --------------------------------------------------------------------------------------------------------
 
 TEXT_ROUTES = ["classify", "summarize", "entities", "embed"]
@@ -165,7 +189,7 @@ ROUTES = [*TEXT_ROUTES, "answer"]
 def test_empty_and_blank_texts(client: TestClient, route: str, inputs: Any) -> None:
     status, word, sentence = refused(client, route, json.dumps({"inputs": inputs}).encode())
     assert (status, word) == (422, "Validation")
-    place = "inputs.1" if isinstance(inputs, list) else "inputs"
+    place = "inputs[1]" if isinstance(inputs, list) else "inputs"
     assert sentence.startswith(f"{place}: ")
 
 
@@ -384,6 +408,31 @@ def test_one_failing_input_fails_its_request_only(client: TestClient) -> None:
     assert (status, kind) == (500, "Backend")
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        ({"inputs": [" ", "poison"]}, 422, "inputs[0]: The text is empty or blank."),
+        ({"inputs": ["poison", " "]}, 500, "inputs[0]: The model failed on this input."),
+        ({"inputs": " "}, 422, "inputs: The text is empty or blank."),
+        ({"inputs": []}, 422, "inputs: List should have at least 1 item after validation, not 0."),
+        ({"inputs": ["good", " "], "parameters": {"top_k": 0}}, 422, "parameters.top_k: "),
+        ({"inputs": ["good", " "], "model": "none"}, 404, "No model named 'none'"),
+        ({"inputs": ["good"] * 5}, 422, "5 inputs in one request"),
+    ],
+)
+def test_what_fails_the_request_though_inputs_may_fail(
+    client: TestClient, body: dict[str, Any], status: int, sentence: str
+) -> None:
+    found, _, told = refused(client, "classify", json.dumps(body | {"on_error": "item"}).encode())
+    assert found == status
+    assert told.startswith(sentence)
+
+
+def test_a_null_of_an_unknown_field_is_refused(client: TestClient) -> None:
+    status, _, sentence = refused(client, "classify", b'{"inputs": "good", "top_k": null}')
+    assert (status, sentence) == (422, "top_k: There is no such field; see /docs for those there are.")
+
+
 # --- Routes ----------------------------------------------------------------------------------------------------------
 
 
@@ -409,7 +458,7 @@ def test_every_route_is_documented_as_it_is_read(client: TestClient, task: type[
     documented = schema["components"]["schemas"][reference.rsplit("/", 1)[-1]]
     read = V1Dialect(task, LIMITS).request_schema.model_json_schema(ref_template="#/components/schemas/{model}")
     own = {"stream"} if task.route == "summarize" else set()
-    assert set(documented["properties"]) == {"inputs", "parameters", "model"} | own
+    assert set(documented["properties"]) == {"inputs", "parameters", "model", "on_error"} | own
     for name in ("title", "required", "additionalProperties"):
         assert documented[name] == read[name]
     assert documented["properties"]["inputs"] == read["properties"]["inputs"]

@@ -15,7 +15,7 @@ import pytest
 from service.engine.in_flight import Wait
 from service.engine.registry import Registry
 from service.engine.request import RequestState
-from service.errors import Overloaded
+from service.errors import InvalidInput, Overloaded
 from service.tasks.parameters import AnswerParameters, Question
 from tests.service.engine.doubles import (
     PLAIN,
@@ -115,6 +115,9 @@ async def refused(registry: Registry) -> None:
 async def failed(registry: Registry) -> None:
     assert await together(infer(registry, "poison", "good"), infer(registry, "poison")) == ["InferenceError"] * 2
     assert await infer(registry, "void") == "InferenceError"
+    inputs = ["good", "poison", InvalidInput("Not a text."), "void"]
+    assert await outcome(registry.infer("classify", inputs, PLAIN, None, per_item=True)) == "Inference"
+    assert await outcome(registry.infer("classify", inputs[1:], PLAIN, None, per_item=True)) == "InferenceError"
 
 
 async def faulty(registry: Registry) -> None:

@@ -130,7 +130,7 @@ def test_models_of_ones_own_are_served_too_and_a_broken_one_is_told_with_its_pla
     assert list(loaded.models) == ["moods"]
     (line,) = (each.getMessage() for each in caplog.records if each.levelno == logging.WARNING)
     assert line == f"{own}/broken is left out: {loaded.missing['broken']}"
-    with pytest.raises(ArtifactError, match=rf"^{own}: none of the models can be served: broken: tokenizer"):
+    with pytest.raises(ArtifactError, match=rf"^{own}/broken cannot be served: tokenizer"):
         Registry(Settings(models="broken", workers=1))
 
 
