@@ -57,16 +57,19 @@ class RequestNormalizer:
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
-        if len(path) > 1 and path.endswith("/"):
-            scope = {**scope, "path": path[:-1]}
-        if scope["method"] != "HEAD":
+        slash, head = len(path) > 1 and path.endswith("/"), scope["method"] == "HEAD"
+        if not slash and not head:
             await self._app(scope, receive, send)
             return
 
         def without_body(message: Message) -> Awaitable[None]:
             return send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        await self._app({**scope, "method": "GET"}, receive, without_body)
+        changed = {**scope, "path": path[:-1] if slash else path, "method": "GET" if head else scope["method"]}
+        try:
+            await self._app(changed, receive, without_body if head else send)
+        finally:
+            scope["route"] = changed.get("route")  # for the metrics, which stand further out
 
 
 class DirectRoutes:

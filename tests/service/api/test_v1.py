@@ -388,6 +388,7 @@ def test_content_types_that_are_json(client: TestClient, kind: str) -> None:
 
 def test_behind_a_root_path_requests_are_answered_too(app: FastAPI, client: TestClient) -> None:
     behind = TestClient(app, root_path="/ai")
+    behind.portal = client.portal  # the event loop that the engine answers on
     assert behind.post("/ai/v1/classify", json={"inputs": "good"}).status_code == 200
     assert behind.post("/ai/v1/classify", json={"inputs": " "}).status_code == 422
 
