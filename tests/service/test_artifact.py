@@ -257,7 +257,7 @@ def test_further_folders_come_after_and_change_no_name(zoo: Path, tmp_path: Path
     doubles.classifier(tmp_path / "aardvark")
     found = find_artifacts(zoo, more=(tmp_path, tmp_path / "missing"))
     assert [each.name for each in found] == ["moods", "reader", "tagger", "topics", "vectors", "writer", "aardvark"]
-    assert [each.folder.parent for each in found] == [zoo] * 5 + [tmp_path]
+    assert [each.folder.parent for each in found] == [zoo] * 6 + [tmp_path]
 
 
 def test_a_further_folder_that_cannot_be_read_is_named(zoo: Path, tmp_path: Path) -> None:

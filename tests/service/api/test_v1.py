@@ -131,9 +131,9 @@ def test_embed(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ({"inputs": [[]]}, "inputs.0: Tuple should have at least 1 item after validation, not 0."),
-        ({"inputs": [[1, "2"]]}, "inputs.0.1: Input should be a valid integer."),
-        ({"inputs": [[1, -2]]}, "inputs.0.1: Input should be greater than or equal to 0."),
+        ({"inputs": [[]]}, "inputs[0]: Tuple should have at least 1 item after validation, not 0."),
+        ({"inputs": [[1, "2"]]}, "inputs[0][1]: Input should be a valid integer."),
+        ({"inputs": [[1, -2]]}, "inputs[0][1]: Input should be greater than or equal to 0."),
         ({"inputs": [[1, 10**9]]}, "The token id 1000000000 is not of this model, whose vocabulary is "),
         ({"inputs": "a", "parameters": {"prompt": "b", "prompt_name": "c"}}, "parameters: send prompt or prompt_name"),
     ],
@@ -171,7 +171,7 @@ def test_inputs_that_fail_have_their_errors_in_their_places(client: TestClient) 
     assert errors == [
         {"error": "The text is empty or blank.", "error_type": "Validation"},
         {"error": "The model failed on this input.", "error_type": "Backend"},
-        {"error": "Input should be a valid string.", "error_type": "Validation"},
+        {"error": 'Input should be a text, or two as {"text": ..., "text_pair": ...}.', "error_type": "Validation"},
     ]
     bad, answered = post(client, "answer", inputs=[{"question": "a"}, QUESTION], on_error="item")["results"]
     assert bad == {"error": "context: Field required.", "error_type": "Validation"}
@@ -196,9 +196,9 @@ def test_empty_and_blank_texts(client: TestClient, route: str, inputs: Any) -> N
 @pytest.mark.parametrize(
     ("inputs", "sentence"),
     [
-        ([{"text": "a"}], "inputs.0.text_pair: Field required."),
+        ([{"text": "a"}], "inputs[0].text_pair: Field required."),
         ({"text": "a"}, "inputs.text_pair: Field required."),
-        (["a", {"text": "a", "text_pair": " "}], "inputs.1.text_pair: The text is empty or blank."),
+        (["a", {"text": "a", "text_pair": " "}], "inputs[1].text_pair: The text is empty or blank."),
         ({"text": 5, "text_pair": "a"}, "inputs.text: Input should be a valid string."),
         (
             {"text": "a", "text_pair": "b", "one": 1},
@@ -206,7 +206,7 @@ def test_empty_and_blank_texts(client: TestClient, route: str, inputs: Any) -> N
         ),
         (
             [["a", "b"]],
-            'inputs.0: Input should be a text, or two as {"text": ..., "text_pair": ...}.',
+            'inputs[0]: Input should be a text, or two as {"text": ..., "text_pair": ...}.',
         ),
         (5, 'inputs: Input should be a text, or two as {"text": ..., "text_pair": ...}.'),
     ],
