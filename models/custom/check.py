@@ -69,7 +69,8 @@ def check_folder(folder: Path, settings: Settings) -> list[str]:
     lines += asyncio.run(_asked(registry))
     if before_bytes is not None:
         lines.append(
-            f"memory: {((_resident_bytes() or 0) - before_bytes) >> 20} MB, with all that was loaded and asked"
+            # Less than before, where memory that was free already is used again.
+            f"memory: {max(0, (_resident_bytes() or 0) - before_bytes) >> 20} MB, with all that was loaded and asked"
         )
     return lines
 

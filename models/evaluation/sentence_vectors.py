@@ -10,6 +10,7 @@ import onnxruntime
 
 from models.graphs.graph import Array
 from service.artifact import Artifact
+from service.errors import InvalidInput
 from service.text.extractive import pooled
 from service.text.tokenizer import Tokenizer
 
@@ -37,8 +38,11 @@ class SentenceReader:
         self._session = _session(folder / "encoder.onnx")
 
     def read(self, text: str) -> Document:
-        """The text's sentences, each with the mean of its tokens' last hidden states."""
-        read = self._tokenizer.sentences(text, self._max_tokens)
+        """The text's sentences, each with the mean of its tokens' last hidden states; none for a text of no tokens."""
+        try:
+            read = self._tokenizer.sentences(text, self._max_tokens)
+        except InvalidInput:
+            return Document([], [], np.zeros((0, 0), np.float32))
         parts = []
         for passage in read.passages:
             lengths = read.lengths[passage.sentences.start : passage.sentences.stop]

@@ -67,7 +67,7 @@ def test_a_tagger_is_added_and_not_scored(tmp_path: Path) -> None:
     assert scores == pytest.approx([float(each["score"]) for each in wanted], abs=0.05)
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"text": "a film"}\n', encoding="utf-8")
-    with pytest.raises(WrongRows, match="no score for token-classification; add the model without --data"):
+    with pytest.raises(WrongRows, match="models for token-classification are not scored"):
         add_model(str(source), tmp_path / "other", data=rows, tolerance=0.0)
 
 
