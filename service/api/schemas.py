@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, Discriminator, Field, Tag, create_model
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from service.engine.engine import ItemError
 from service.tasks.base import AnyTask, streams
@@ -52,6 +52,9 @@ class Usage(BaseModel):
 
 class InferenceResponse(BaseModel, Generic[ResultT]):
     """What the responses of all tasks have."""
+
+    # Of the classes that response_schema makes only the last is used, and that for /openapi.json alone.
+    model_config = ConfigDict(defer_build=True)
 
     model: str
     results: list[ResultT | ItemError] = Field(description="By input, in their order.")
