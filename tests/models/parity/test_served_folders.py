@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,10 @@ from service.config import Settings
 from service.engine.registry import Registry
 from service.errors import ArtifactError
 from service.tasks.parameters import AnswerParameters, ClassifyParameters, Question, SummarizeParameters
+from tests.models.heads import ask
 from tests.models.tiny import SENTENCES, SEQ2SEQ, Exported
 
 Export = Callable[[str], Exported]
-Ask = Callable[[Path, str, Sequence[Any], Any], list[dict[str, Any]]]
 
 # What Optimum and torch have to say about each other.
 pytestmark = [
@@ -33,24 +31,6 @@ pytestmark = [
 ]
 
 MERGED = "decoder_model_merged.onnx"
-
-
-@pytest.fixture
-def ask() -> Ask:
-    """Serve one folder and send it inputs."""
-
-    def run(folder: Path, route: str, inputs: Sequence[Any], parameters: Any) -> list[dict[str, Any]]:
-        async def served() -> list[dict[str, Any]]:
-            registry = Registry(Settings(models_dir=folder.parent, models=folder.name, workers=2))
-            registry.start()
-            try:
-                return [asdict(each) for each in (await registry.infer(route, inputs, parameters, None)).results]
-            finally:
-                registry.close()
-
-        return asyncio.run(served())
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +52,7 @@ def by_optimum(exported: Export, tmp_path_factory: pytest.TempPathFactory) -> Ca
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
 @pytest.mark.parametrize("form", ["optimum", "ours"])
 def test_classifiers_score_as_transformers_does(
-    exported: Export, by_optimum: Callable[[str], Path], ask: Ask, kind: str, form: str
+    exported: Export, by_optimum: Callable[[str], Path], kind: str, form: str
 ) -> None:
     folder = by_optimum(kind) if form == "optimum" else exported(kind).fp32
     source = exported(kind).source
@@ -90,7 +70,7 @@ def test_classifiers_score_as_transformers_does(
         assert result["label"] == names[int(wanted.argmax())]
 
 
-def test_a_reader_gives_the_span_with_the_highest_logits(exported: Export, ask: Ask) -> None:
+def test_a_reader_gives_the_span_with_the_highest_logits(exported: Export) -> None:
     source = exported("bert-qa").source
     model = transformers.AutoModelForQuestionAnswering.from_pretrained(source).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
@@ -136,7 +116,7 @@ OPTIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("kind", SEQ2SEQ)
 @pytest.mark.parametrize("form", ["ours", "optimum", "optimum merged"])
 def test_encoder_decoders_write_what_generate_writes(
-    exported: Export, by_optimum: Callable[[str], Path], ask: Ask, *, tmp_path: Path, kind: str, form: str
+    exported: Export, by_optimum: Callable[[str], Path], *, tmp_path: Path, kind: str, form: str
 ) -> None:
     source = exported(kind).source
     folder = exported(kind).fp32

@@ -27,6 +27,8 @@ from tests.service.serving import samples, total
 PATIENCE_S = 20
 PLAIN = ClassifyParameters()
 SUMMARIZE = SummarizeParameters()
+LONG = "x" * 10_001
+"""Tokenized off the event loop."""
 HELD = "strong good"
 """The text whose pass `held` keeps from beginning."""
 

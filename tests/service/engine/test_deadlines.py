@@ -12,6 +12,7 @@ from service.engine.engine import Inference
 from service.errors import DeadlineExceeded, InputTooLong
 from tests.service.engine.doubles import (
     HELD,
+    LONG,
     PLAIN,
     SUMMARIZE,
     Figures,
@@ -30,8 +31,6 @@ from tests.service.engine.doubles import (
 
 DEADLINE_S = 3600.0
 """Never over by itself: a test puts the clock forward."""
-LONG = "x" * 10_001
-"""Tokenized off the event loop."""
 
 
 async def expired(request: asyncio.Task[Inference]) -> str:

@@ -18,6 +18,7 @@ from service.engine.request import RequestState
 from service.errors import InvalidInput, Overloaded
 from service.tasks.parameters import AnswerParameters, Question
 from tests.service.engine.doubles import (
+    LONG,
     PLAIN,
     SUMMARIZE,
     Gate,
@@ -36,7 +37,6 @@ from tests.service.engine.doubles import (
 )
 
 DEADLINE_S = 3600.0
-LONG = "x" * 10_001
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from service.errors import InferenceError, InvalidInput, Overloaded
 from service.tasks.classification import ClassificationResult
 from service.tasks.parameters import ClassifyParameters
 from tests.service.engine.doubles import (
+    LONG,
     PLAIN,
     SUMMARIZE,
     Figures,
@@ -30,9 +31,6 @@ from tests.service.engine.doubles import (
     settle,
     soon,
 )
-
-LONG = "x" * 10_001
-"""Tokenized off the event loop."""
 
 
 def test_identical_inputs_at_the_same_time_are_one_row(zoo: Path) -> None:
